@@ -1,0 +1,3 @@
+//! The leon daemon.
+
+fn main() {}
