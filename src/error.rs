@@ -1,0 +1,38 @@
+//! What a caller can do wrong. What a peer or the network does wrong is counted, in `stats`.
+
+use core::net::SocketAddr;
+
+use crate::config::{MAX_NAME, MAX_SEGMENTS};
+
+/// A configuration that no engine can run with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The name is empty, too long, or holds control characters.
+    #[error("the name must have 1 to {MAX_NAME} bytes and no control characters")]
+    Name,
+    /// No member could send to this locator.
+    #[error("{0} cannot be the locator of a member: it needs a unicast address and a port")]
+    Locator(SocketAddr),
+    /// Nobody can be reached at this seed.
+    #[error("{0} cannot be a seed: it needs an address and a port")]
+    Seed(SocketAddr),
+    /// No segment, a repeated one, or too many.
+    #[error("a node serves 1 to {MAX_SEGMENTS} segments, each named once")]
+    Segments,
+    /// The FDB's capacity is not a power of two.
+    #[error("fdb_capacity must be a power of two, {0} is not")]
+    FdbCapacity(usize),
+    /// A number out of its range.
+    #[error("{field} must be {low} to {high}, {value} is not")]
+    Range {
+        /// The field's name and unit.
+        field: &'static str,
+        /// What it was set to.
+        value: u64,
+        /// Smallest permitted value.
+        low: u64,
+        /// Largest permitted value.
+        high: u64,
+    },
+}

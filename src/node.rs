@@ -1,0 +1,63 @@
+//! Who a node is, and which virtual network a frame belongs to.
+
+use core::fmt;
+
+/// The identity of a node: 32 bytes, unique in the mesh and stable over restarts.
+///
+/// The first eight bytes travel in the header of every datagram as the source; two members whose
+/// identities share them conflict.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub [u8; 32]);
+
+impl NodeId {
+    /// The first eight bytes, big-endian: what the header of a datagram carries.
+    pub const fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl fmt::Display for NodeId {
+    /// The prefix, in hexadecimal: enough to tell members apart.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.prefix())
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A 24-bit virtual network id, so that one mesh carries the networks of many tenants (RFC 7348 §5 calls
+/// it a VNI). Segment 0 is the default.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Segment(u32);
+
+impl Segment {
+    /// The segment of those who do not ask for one.
+    pub const DEFAULT: Segment = Segment(0);
+
+    /// The segment numbered `id`, or `None` if `id` does not fit 24 bits.
+    pub const fn new(id: u32) -> Option<Self> {
+        if id < 1 << 24 { Some(Segment(id)) } else { None }
+    }
+
+    /// The number, below 2^24.
+    pub const fn id(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {}", self.0)
+    }
+}
