@@ -32,8 +32,8 @@ pub(crate) struct Ping {
 }
 
 impl Namespace {
-    /// Creates a namespace with its loopback up. Devices made in it later speak no IPv6 unless told to: nothing but
-    /// the test's own frames should be on the wire.
+    /// Creates a namespace with its loopback up. Devices made in it later speak no IPv6 unless told to:
+    /// nothing but the test's own frames should be on the wire.
     pub(crate) fn new(label: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -84,8 +84,8 @@ impl Drop for Namespace {
 }
 
 impl Handle {
-    /// Runs `work` on a thread of its own inside the namespace. Sockets, devices and child processes that it makes
-    /// belong to the namespace wherever they are used afterwards.
+    /// Runs `work` on a thread of its own inside the namespace. Sockets, devices and child processes that it
+    /// makes belong to the namespace wherever they are used afterwards.
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let enter = || {
             move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
@@ -108,7 +108,8 @@ impl Handle {
 }
 
 impl Ping {
-    /// Reads the two summary lines of iputils: `3 packets transmitted, 3 received, …` and `rtt min/avg/… = 1/2/… ms`.
+    /// Reads the two summary lines of iputils: `3 packets transmitted, 3 received, …` and
+    /// `rtt min/avg/max/mdev = 1/2/3/4 ms`, which is missing when nothing came back.
     fn parse(report: &str) -> Option<Self> {
         let counts = report.lines().find(|line| line.contains("packets transmitted"))?;
         let count =
@@ -124,8 +125,8 @@ impl Ping {
     }
 }
 
-/// Polls until `probe` yields a value; panics with `what` and the probe's last answer when it has not by the deadline.
-/// Also tells how long that took.
+/// Polls until `probe` yields a value; tells also how long that took. Panics with the last answer when there
+/// is none by the deadline.
 pub(crate) fn eventually<T>(
     what: &str,
     within: Duration,

@@ -1,7 +1,7 @@
 //! The wide area network between the sites, emulated in user space, since a kernel without netem has to do.
 //!
-//! Each site has a TUN device. What a site sends is read from its device, waits in one queue until the one-way delay
-//! of that pair has passed, and is written to the device of the site that owns the destination address.
+//! Each site has a TUN device. What a site sends is read from its device, waits in one queue until the
+//! one-way delay of that pair has passed, and is written to the device of the site that owns the destination address.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
