@@ -14,6 +14,7 @@ use crate::engine::event::Event;
 use crate::engine::outbox::Outbox;
 use crate::engine::slots::Slots;
 use crate::engine::snapshot::{Peer, Snapshot};
+use crate::error::RejectReason;
 use crate::forward::fdb::{Fdb, Slot};
 use crate::hash::KeyedHash;
 use crate::latency::{self, Latency, LinkState};
@@ -166,7 +167,7 @@ impl Control {
             Output::Refused(reason) => {
                 debug!("refused a node: {reason}");
                 self.counters.bump(match reason {
-                    crate::RejectReason::ListFull => Counter::MemberLimit,
+                    RejectReason::ListFull => Counter::MemberLimit,
                     _ => Counter::MemberConflict,
                 });
             }
