@@ -111,8 +111,8 @@ pub mod sim;
 
 pub use config::{Config, Security};
 pub use engine::{
-    Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberStatus, Sink,
-    Status,
+    Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberStatus,
+    Sink, Status,
 };
 pub use error::{ConfigError, RejectReason};
 pub use mac::{MacAddr, ParseMacError};
