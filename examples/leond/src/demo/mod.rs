@@ -1,0 +1,4 @@
+//! demo
+pub(crate) fn run(_: &crate::cli::DemoArgs) -> anyhow::Result<()> {
+    todo!()
+}
