@@ -1,4 +1,5 @@
 //! The command line of leond, as its users meet it: arguments, configuration files, exit codes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::process::{Command, Output};
