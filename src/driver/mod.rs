@@ -29,6 +29,7 @@ mod sys;
 mod tap;
 mod udp;
 
+use core::time::Duration;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -50,6 +51,9 @@ use crate::time::Time;
 const UNDERLAY: u64 = 0;
 const PORT: u64 = 1;
 const STOP: u64 = 2;
+
+/// How long the engine may take to tell the mesh that it leaves.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// An engine with its socket, its frame port and its event loop.
 ///
@@ -105,7 +109,8 @@ impl Driver {
         Arc::clone(&self.counters)
     }
 
-    /// Joins the mesh, forwards frames until [`StopHandle::stop`] is called, then leaves.
+    /// Joins the mesh, forwards frames until [`StopHandle::stop`] is called, then leaves, which takes a
+    /// fraction of a second.
     ///
     /// `on_event` is told of every event, on this thread, while no lock is held; frames wait until it
     /// returns. Datagrams and frames the kernel refuses are counted in [`IoCounters`] and stop nothing.
@@ -119,16 +124,14 @@ impl Driver {
             forwarder: self.engine.forwarder(),
             received: ReceiveBuffers::new(),
             frames: FrameBuffers::new(),
-            output: Output::new(self.underlay, self.port, self.counters, self.engine.deadline(), on_event),
+            output: Output::new(self.underlay, self.port, self.counters, on_event),
             engine: self.engine,
         };
         let now = clock::now();
         running.engine.join(now, &mut running.output);
         running.output.flush(now);
         let result = running.until_stopped(&self.epoll);
-        let now = clock::now();
-        running.engine.leave(now, &mut running.output);
-        running.output.flush(now);
+        running.leave();
         result
     }
 }
@@ -146,7 +149,7 @@ impl<H: FnMut(Event)> Loop<H> {
     fn until_stopped(&mut self, epoll: &OwnedFd) -> io::Result<()> {
         let mut ready = Vec::with_capacity(3);
         loop {
-            let timeout = timeout_until(self.output.next_deadline());
+            let timeout = timeout_until(self.engine.deadline());
             match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -159,10 +162,24 @@ impl<H: FnMut(Event)> Loop<H> {
                 }
             }
             let now = clock::now();
-            if now >= self.output.next_deadline() {
+            if now >= self.engine.deadline() {
                 self.engine.timer(now, &mut self.output);
                 self.output.flush(now);
             }
+        }
+    }
+
+    /// Leaves, and repeats that as often as the engine wants. What still arrives is of no interest.
+    fn leave(&mut self) {
+        let mut now = clock::now();
+        let limit = now + LEAVE_LIMIT;
+        self.engine.leave(now, &mut self.output);
+        self.output.flush(now);
+        while self.engine.deadline() < limit && now < limit {
+            std::thread::park_timeout(self.engine.deadline().since(now));
+            now = clock::now();
+            self.engine.timer(now, &mut self.output);
+            self.output.flush(now);
         }
     }
 

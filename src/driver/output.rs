@@ -9,26 +9,18 @@ use crate::driver::udp::{SendBatch, Underlay};
 use crate::engine::{Datagram, Event, Frame, Sink};
 use crate::time::Time;
 
-/// Collects datagrams until [`flush`](Self::flush), delivers frames at once, passes events on, and remembers
-/// the deadline.
+/// Collects datagrams until [`flush`](Self::flush), delivers frames at once, and passes events on.
 pub(super) struct Output<H> {
     underlay: Underlay,
     port: Port,
     batch: SendBatch,
     counters: Arc<IoCounters>,
-    deadline: Time,
     on_event: H,
 }
 
 impl<H> Output<H> {
-    pub(super) fn new(
-        underlay: Underlay,
-        port: Port,
-        counters: Arc<IoCounters>,
-        deadline: Time,
-        on_event: H,
-    ) -> Self {
-        Output { underlay, port, batch: SendBatch::new(), counters, deadline, on_event }
+    pub(super) fn new(underlay: Underlay, port: Port, counters: Arc<IoCounters>, on_event: H) -> Self {
+        Output { underlay, port, batch: SendBatch::new(), counters, on_event }
     }
 
     pub(super) fn underlay(&self) -> &Underlay {
@@ -41,11 +33,6 @@ impl<H> Output<H> {
 
     pub(super) fn counters(&self) -> &IoCounters {
         &self.counters
-    }
-
-    /// When the engine's timer is due.
-    pub(super) fn next_deadline(&self) -> Time {
-        self.deadline
     }
 
     /// Sends what was collected.
@@ -77,7 +64,6 @@ impl<H: FnMut(Event)> Sink for Output<H> {
         (self.on_event)(event);
     }
 
-    fn deadline(&mut self, at: Time) {
-        self.deadline = at;
-    }
+    /// The loop asks the engine each turn instead, which also tells what calls from other threads changed.
+    fn deadline(&mut self, _at: Time) {}
 }

@@ -142,12 +142,6 @@ impl Plan {
         Ok(config)
     }
 
-    /// The largest payload of a frame that any path of the mesh carries, in bytes: the right MTU for the TAP
-    /// device.
-    pub(crate) fn max_frame_payload(&self) -> u16 {
-        max_frame_payload(self.underlay_mtu, self.listen.ip())
-    }
-
     /// The addresses of the seeds that the socket can send to. Names that do not resolve are logged; it is
     /// an error if that leaves none.
     pub(crate) fn resolve_seeds(&self) -> anyhow::Result<Vec<SocketAddr>> {
@@ -175,14 +169,6 @@ fn resolve(seed: &str, listen: IpAddr) -> anyhow::Result<Vec<SocketAddr>> {
 /// True if a socket bound to `listen` can send to `address`, as far as IP versions go.
 fn can_reach(listen: IpAddr, address: IpAddr) -> bool {
     listen.is_ipv6() && listen.is_unspecified() || listen.is_ipv4() == address.is_ipv4()
-}
-
-/// The largest payload of a frame that fits one datagram on a path of the greatest length, in bytes.
-fn max_frame_payload(underlay_mtu: u16, listen: IpAddr) -> u16 {
-    let (ip_header, hop) = if listen.is_ipv4() { (20, 14) } else { (40, 26) };
-    let path = hop * u16::try_from(leon::config::MAX_HOPS).unwrap_or(u16::MAX);
-    let (udp, common, sealed_prefix, tag, ethernet, vlan) = (8, 20, 4, 16, 14, 4);
-    underlay_mtu.saturating_sub(ip_header + udp + common + path + sealed_prefix + tag + ethernet + vlan)
 }
 
 /// The identity of a node whose identity nobody checks: it follows from the name alone, so that it is the
@@ -213,12 +199,6 @@ mod tests {
         assert_eq!(plan.seeds, ["c:3"]);
         assert_eq!(plan.segment.id(), 9);
         assert_eq!(plan.socket, Path::new(DEFAULT_SOCKET));
-    }
-
-    #[test]
-    fn a_frame_on_the_longest_path_fits_the_underlay() {
-        assert_eq!(max_frame_payload(1500, "192.0.2.1".parse().unwrap()), 1358);
-        assert_eq!(max_frame_payload(1500, "::".parse().unwrap()), 1290);
     }
 
     #[test]

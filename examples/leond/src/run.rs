@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: RunArgs) -> Result<(), Failure> {
     let engine = Engine::new(config, clock::now()).map_err(|error| Failure::Usage(error.into()))?;
     let engine = Arc::new(engine);
     let control = ControlSocket::bind(&plan.socket)?;
-    let tap = open_tap(&plan)?;
+    let tap = open_tap(&plan, engine.mtu())?;
     let driver = Driver::new(Arc::clone(&engine), underlay, Port::from_tap(tap, plan.segment))
         .context("cannot start the driver")?;
 
@@ -59,8 +59,8 @@ fn plan(arguments: RunArgs) -> anyhow::Result<Plan> {
     arguments.settings.or(file.unwrap_or_default()).complete()
 }
 
-fn open_tap(plan: &Plan) -> Result<Tap, Failure> {
-    let fits = plan.max_frame_payload();
+/// Opens the TAP device, with the largest MTU that `fits` the underlay unless another is asked for.
+fn open_tap(plan: &Plan, fits: u16) -> Result<Tap, Failure> {
     let mtu = plan.mtu.unwrap_or(fits);
     let tap = Tap::open(&plan.tap, mtu).map_err(|error| match error {
         TapError::Name(_) | TapError::Mtu { .. } => Failure::Usage(error.into()),

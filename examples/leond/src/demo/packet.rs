@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use etherparse::{
-    ArpEthIpv4Packet, ArpOperation, Icmpv4Type, LinkSlice, NetSlice, PacketBuilder, SlicedPacket, TransportSlice,
+    ArpEthIpv4Packet, ArpOperation, Icmpv4Type, LinkSlice, NetSlice, PacketBuilder, SlicedPacket,
+    TransportSlice,
 };
 
 /// What `ping` sends by default, in bytes.
@@ -127,8 +128,8 @@ mod tests {
 
     #[test]
     fn checksums_add_up() {
-        let frame =
-            Packet { from: FROM, to: TO, kind: Kind::EchoRequest { sequence: 7 } }.to_frame([2, 0, 0, 0, 0, 2]);
+        let frame = Packet { from: FROM, to: TO, kind: Kind::EchoRequest { sequence: 7 } }
+            .to_frame([2, 0, 0, 0, 0, 2]);
         let sum = |bytes: &[u8]| {
             let words = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
             let sum: u32 = words.sum();

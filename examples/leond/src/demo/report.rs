@@ -74,7 +74,11 @@ pub(super) fn print_pairs(pairs: &[Pair]) -> anyhow::Result<()> {
             format!("{:.1}", pair.overlay_ms),
             if relays.is_empty() { "direct".to_owned() } else { format!("via {}", relays.join(", ")) },
             if relays.is_empty() { "-".to_owned() } else { format!("{saved:.1}") },
-            if relays.is_empty() { "-".to_owned() } else { format!("{:.0} %", 100.0 * saved / pair.direct_ms) },
+            if relays.is_empty() {
+                "-".to_owned()
+            } else {
+                format!("{:.0} %", 100.0 * saved / pair.direct_ms)
+            },
         ]
     });
     let headers = ["ROUND TRIP", ">DIRECT ms", ">LEON ms", "PATH", ">SAVED ms", ">SAVED"];

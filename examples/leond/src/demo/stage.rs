@@ -46,7 +46,11 @@ impl Stage {
     }
 
     /// Starts a site that joins through `seed`. Returns the Ethernet socket for the host behind it.
-    pub(super) fn start_site(&mut self, number: SiteNo, seed: Option<SiteNo>) -> anyhow::Result<UnixDatagram> {
+    pub(super) fn start_site(
+        &mut self,
+        number: SiteNo,
+        seed: Option<SiteNo>,
+    ) -> anyhow::Result<UnixDatagram> {
         let name = self.names[number];
         let seed_site = seed.and_then(|seed| self.sites[seed].as_ref());
         let seed_locator = seed_site.map(|site| site.locator);

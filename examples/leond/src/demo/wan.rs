@@ -105,7 +105,8 @@ impl Shared {
             let Ok((length, sender)) = router.recv_from(&mut buffer) else { continue };
             let now = clock::now();
             let mut state = self.state.lock();
-            let Some(from) = state.attachments.iter().position(|attachment| attachment.private == sender) else {
+            let Some(from) = state.attachments.iter().position(|attachment| attachment.private == sender)
+            else {
                 continue;
             };
             let link = (state.attachments[from].site, state.attachments[to].site);
