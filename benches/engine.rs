@@ -23,6 +23,7 @@ fn frame_in(criterion: &mut Criterion) {
         let mut bytes = frame(REMOTE, LOCAL, len);
         let mut sink = Counting::default();
         let now = mesh.now;
+        assert_eq!(mesh.send(0, &mut bytes).datagrams.len(), 1, "the frame goes to one member");
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::from_parameter(len), |bencher| {
             bencher.iter(|| {
@@ -30,7 +31,6 @@ fn frame_in(criterion: &mut Criterion) {
                 mesh.forwarders[0].frame_in(now, frame, &mut sink);
             });
         });
-        assert!(black_box(sink.bytes) > len, "frames became datagrams");
     }
     group.finish();
 }
@@ -71,11 +71,11 @@ fn datagram_in(criterion: &mut Criterion, name: &str, (from, at): (usize, usize)
                     let datagrams =
                         datagrams.map(|bytes| DatagramIn { from: locator(from), received_at: now, bytes });
                     receiver.datagrams_in(now, datagrams, &mut sink);
+                    assert_ne!(black_box(sink.bytes), 0, "datagrams are taken");
                 },
                 BatchSize::LargeInput,
             );
         });
-        assert!(black_box(sink.bytes) > BATCH * len, "datagrams were taken");
     }
     group.finish();
 }
