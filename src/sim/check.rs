@@ -75,15 +75,15 @@ impl fmt::Display for Violation {
 pub(super) struct Header {
     pub(super) hops: usize,
     pub(super) index: usize,
-    pub(super) source: u64,
+    /// The first eight bytes of the source's identity.
+    pub(super) source: [u8; 8],
 }
 
 impl Header {
     /// Reads the header of a datagram an engine put out; `None` if it is too short to have one.
     pub(super) fn read(datagram: &[u8]) -> Option<Self> {
         let [_, path, _, _, source @ ..] = datagram.first_chunk::<12>()?;
-        let source = u64::from_be_bytes(*source);
-        Some(Header { hops: usize::from(path >> 4), index: usize::from(path & 0xf), source })
+        Some(Header { hops: usize::from(path >> 4), index: usize::from(path & 0xf), source: *source })
     }
 
     pub(super) fn is_bounded(self) -> bool {
@@ -138,9 +138,9 @@ mod tests {
     fn the_header_is_read_where_the_design_puts_it() {
         let mut datagram = [0_u8; 20];
         datagram[1] = 0x31;
-        datagram[4..12].copy_from_slice(&7_u64.to_be_bytes());
+        datagram[4..12].copy_from_slice(&[7; 8]);
         let header = Header::read(&datagram).unwrap();
-        assert_eq!(header, Header { hops: 3, index: 1, source: 7 });
+        assert_eq!(header, Header { hops: 3, index: 1, source: [7; 8] });
         assert!(header.is_bounded());
         assert!(!Header { hops: 5, ..header }.is_bounded());
         assert!(!Header { index: 3, ..header }.is_bounded());

@@ -81,10 +81,10 @@ impl World {
 
     /// Up to `count` of the latest datagrams for the site, picked at random, reach it once more.
     pub fn replay(&mut self, site: usize, count: usize) {
-        let known: Vec<_> = self.remembered.iter().filter(|(to, ..)| *to == site).cloned().collect();
+        let known = self.overheard(site);
         for _ in 0..count.min(known.len()) {
-            let (_, from, bytes) = known[self.dice.below(known.len() as u64) as usize].clone();
-            self.inject(site, from, bytes);
+            let (from, bytes) = &known[self.dice.below(known.len() as u64) as usize];
+            self.inject(site, *from, bytes.clone());
         }
     }
 }

@@ -238,7 +238,7 @@ impl World {
     fn check_datagram(&mut self, site: usize, to: SocketAddr, bytes: &[u8]) {
         let config = &self.sites[site].config;
         let header = Header::read(bytes);
-        let own = header.is_some_and(|header| header.source == config.id.prefix());
+        let own = header.is_some_and(|header| config.id.0.starts_with(&header.source));
         let member =
             || self.bound.contains_key(&to) || self.sites.iter().any(|other| other.config.locator == to);
         let rule = if to == self.sites[site].address {

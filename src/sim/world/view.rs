@@ -3,7 +3,6 @@
 use core::net::SocketAddr;
 
 use crate::sim::host::{Host, SentFrame};
-use crate::sim::link::Link;
 use crate::sim::site::SiteState;
 use crate::sim::world::World;
 use crate::{Config, Event, NodeId, Status, Time};
@@ -88,5 +87,12 @@ impl World {
     /// Datagrams and bytes (of UDP payload) that engines sent to an address that is no site's.
     pub fn strays(&self, to: SocketAddr) -> (u64, u64) {
         self.strays.get(&to).copied().unwrap_or_default()
+    }
+
+    /// The latest datagrams that were sent to the site, oldest first, with their senders' addresses. What is
+    /// remembered is bounded over all sites together.
+    pub fn overheard(&self, site: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+        let to_site = self.remembered.iter().filter(|(to, ..)| *to == site);
+        to_site.map(|(_, from, bytes)| (*from, bytes.clone())).collect()
     }
 }
