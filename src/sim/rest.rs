@@ -9,14 +9,7 @@ use crate::sim::check::{Rule, Violation};
 use crate::sim::host::To;
 use crate::sim::oracle::{Costs, lowest_costs, path_cost};
 use crate::sim::world::World;
-use crate::{MemberState, NodeId, Segment, Status};
-
-/// Which of the two averages of a link's round-trip time is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Average {
-    Fast,
-    Slow,
-}
+use crate::{LinkStatus, MemberState, NodeId, Segment, Status};
 
 impl World {
     /// What the engines disagree about, or what their common list differs from: `None` once all running
@@ -57,31 +50,33 @@ impl World {
         None
     }
 
-    /// A path that is worse than the oracle's on the engine's own database by more than the hysteresis, on
+    /// A path that costs more than the oracle's on the engine's own database by more than the hysteresis, on
     /// both averages; or a member without any path although there is one.
+    ///
+    /// The oracle takes the higher average of each link, so its path costs no more on either.
     pub fn bad_path(&self) -> Option<Violation> {
         let sites = self.running();
-        for &site in &sites {
+        let index: BTreeMap<NodeId, usize> =
+            sites.iter().enumerate().map(|(index, &site)| (self.config(site).id, index)).collect();
+        for (own, &site) in sites.iter().enumerate() {
             let status = self.status(site)?;
-            let index: BTreeMap<NodeId, usize> =
-                sites.iter().enumerate().map(|(index, &site)| (self.config(site).id, index)).collect();
             let charge_ns = nanos(self.config(site).relay_charge);
-            let links = [Average::Fast, Average::Slow].map(|average| costs(&status, &index, average));
-            let best = links.each_ref().map(|links| lowest_costs(links, charge_ns, MAX_HOPS));
+            let [fast, slow, higher] = [
+                costs(&status, &index, |link| link.fast),
+                costs(&status, &index, |link| link.slow),
+                costs(&status, &index, |link| link.fast.max(link.slow)),
+            ];
+            let best = lowest_costs(&higher, charge_ns, MAX_HOPS);
             for member in status.members.iter().filter(|member| member.state == MemberState::Alive) {
-                let Some((&own, &to)) = index.get(&status.id).zip(index.get(&member.id)) else { continue };
+                let Some(best_ns) = index.get(&member.id).and_then(|&to| best[own][to]) else { continue };
                 let hops = member.path.iter().map(|id| index.get(id).copied());
                 let path: Option<Vec<usize>> = core::iter::once(Some(own)).chain(hops).collect();
-                let excess = |average: usize| {
-                    let best = best[average][own][to]?;
-                    let cost = path.as_ref().and_then(|path| path_cost(&links[average], charge_ns, path));
-                    match cost {
-                        Some(cost) if cost <= best + hysteresis_ns(cost) => None,
-                        _ => Some((cost, best)),
-                    }
+                let is_worse = |links: &Costs| {
+                    let cost_ns = path.as_ref().and_then(|path| path_cost(links, charge_ns, path));
+                    cost_ns.is_none_or(|cost_ns| best_ns + hysteresis_ns(cost_ns) < cost_ns)
                 };
-                if let (Some(fast), Some(slow)) = (excess(0), excess(1)) {
-                    let detail = format!("path {path:?}: (cost, best) are {fast:?} and {slow:?} ns");
+                if is_worse(&fast) && is_worse(&slow) {
+                    let detail = format!("best is {best_ns} ns: {member:?}");
                     return Some(self.violation_at(site, Rule::PathsNearOptimal, detail));
                 }
             }
@@ -179,16 +174,16 @@ impl World {
     }
 }
 
-/// The latency database of an engine as the oracle takes it: round-trip time and what the loss costs.
-fn costs(status: &Status, index: &BTreeMap<NodeId, usize>, average: Average) -> Costs {
+/// The latency database of an engine as the oracle takes it: a round-trip time and what the loss costs.
+fn costs(
+    status: &Status,
+    index: &BTreeMap<NodeId, usize>,
+    rtt: impl Fn(&LinkStatus) -> Option<Duration>,
+) -> Costs {
     let mut costs = vec![vec![None; index.len()]; index.len()];
     for link in &status.latency {
         let Some((&from, &to)) = index.get(&link.from).zip(index.get(&link.to)) else { continue };
-        let rtt = match average {
-            Average::Fast => link.fast,
-            Average::Slow => link.slow,
-        };
-        costs[from][to] = rtt.map(|rtt| nanos(rtt) + loss_ns(link.loss));
+        costs[from][to] = rtt(link).map(|rtt| nanos(rtt) + loss_ns(link.loss));
     }
     costs
 }
