@@ -16,38 +16,30 @@ impl World {
     /// engines have one member list, that of the running ones, and one latency database.
     pub fn disagreement(&self) -> Option<Violation> {
         let sites = self.running();
-        let statuses: Vec<Status> = sites.iter().filter_map(|&site| self.status(site)).collect();
-        let expected: BTreeMap<NodeId, u64> =
-            statuses.iter().map(|status| (status.id, status.incarnation)).collect();
-        let first = statuses.first()?;
-        for (&site, status) in sites.iter().zip(&statuses) {
-            let alive = status.members.iter().filter(|member| member.state == MemberState::Alive);
-            let mut list: BTreeMap<NodeId, u64> =
-                alive.map(|member| (member.id, member.incarnation)).collect();
-            list.insert(status.id, status.incarnation);
+        let first = self.status(*sites.first()?)?;
+        let mut lists = Vec::new();
+        let mut expected = BTreeMap::new();
+        let mut databases = None;
+        for &site in &sites {
+            let status = self.status(site)?;
+            expected.insert(status.id, status.incarnation);
+            if status.latency != first.latency && databases.is_none() {
+                let detail = difference(&status.latency, &first.latency);
+                databases = Some(self.violation_at(site, Rule::DatabasesAgree, detail));
+            }
+            lists.push((site, status.list_digest, list_of(&status)));
+        }
+        for (site, digest, list) in lists {
             if list != expected {
                 let detail = format!("holds {list:?}, running are {expected:?}");
                 return Some(self.violation_at(site, Rule::ListsAgree, detail));
             }
-            if status.list_digest != first.list_digest {
-                let detail = format!("digest {:x}, elsewhere {:x}", status.list_digest, first.list_digest);
+            if digest != first.list_digest {
+                let detail = format!("digest {digest:x}, elsewhere {:x}", first.list_digest);
                 return Some(self.violation_at(site, Rule::ListsAgree, detail));
             }
         }
-        for (&site, status) in sites.iter().zip(&statuses) {
-            if status.latency != first.latency {
-                let own = status.latency.iter().filter(|link| !first.latency.contains(link));
-                let other = first.latency.iter().filter(|link| !status.latency.contains(link));
-                let detail = format!(
-                    "only here {:?}, only at site {} {:?}",
-                    own.collect::<Vec<_>>(),
-                    sites[0],
-                    other.collect::<Vec<_>>(),
-                );
-                return Some(self.violation_at(site, Rule::DatabasesAgree, detail));
-            }
-        }
-        None
+        databases
     }
 
     /// A path that costs more than the oracle's on the engine's own database by more than the hysteresis, on
@@ -58,15 +50,14 @@ impl World {
         let sites = self.running();
         let index: BTreeMap<NodeId, usize> =
             sites.iter().enumerate().map(|(index, &site)| (self.config(site).id, index)).collect();
+        let mut judge: Option<Judge> = None;
         for (own, &site) in sites.iter().enumerate() {
             let status = self.status(site)?;
             let charge_ns = nanos(self.config(site).relay_charge);
-            let [fast, slow, higher] = [
-                costs(&status, &index, |link| link.fast),
-                costs(&status, &index, |link| link.slow),
-                costs(&status, &index, |link| link.fast.max(link.slow)),
-            ];
-            let best = lowest_costs(&higher, charge_ns, MAX_HOPS);
+            let same =
+                judge.take().filter(|judge| judge.latency == status.latency && judge.charge_ns == charge_ns);
+            let Judge { fast, slow, best, .. } =
+                &*judge.insert(same.unwrap_or_else(|| Judge::new(&status, &index, charge_ns)));
             for member in status.members.iter().filter(|member| member.state == MemberState::Alive) {
                 let Some(best_ns) = index.get(&member.id).and_then(|&to| best[own][to]) else { continue };
                 let hops = member.path.iter().map(|id| index.get(id).copied());
@@ -75,7 +66,7 @@ impl World {
                     let cost_ns = path.as_ref().and_then(|path| path_cost(links, charge_ns, path));
                     cost_ns.is_none_or(|cost_ns| best_ns + hysteresis_ns(cost_ns) < cost_ns)
                 };
-                if is_worse(&fast) && is_worse(&slow) {
+                if is_worse(fast) && is_worse(slow) {
                     let detail = format!("best is {best_ns} ns: {member:?}");
                     return Some(self.violation_at(site, Rule::PathsNearOptimal, detail));
                 }
@@ -172,6 +163,43 @@ impl World {
     fn violation_at(&self, site: usize, rule: Rule, detail: String) -> Violation {
         Violation { seed: self.seed(), at: self.now(), site: Some(site), rule, detail }
     }
+}
+
+/// What follows from one latency database; at rest all engines have the same.
+struct Judge {
+    latency: Vec<LinkStatus>,
+    charge_ns: u64,
+    fast: Costs,
+    slow: Costs,
+    /// The oracle's, by the higher average of each link.
+    best: Costs,
+}
+
+impl Judge {
+    fn new(status: &Status, index: &BTreeMap<NodeId, usize>, charge_ns: u64) -> Self {
+        let higher = costs(status, index, |link| link.fast.max(link.slow));
+        Judge {
+            latency: status.latency.clone(),
+            charge_ns,
+            fast: costs(status, index, |link| link.fast),
+            slow: costs(status, index, |link| link.slow),
+            best: lowest_costs(&higher, charge_ns, MAX_HOPS),
+        }
+    }
+}
+
+/// The live members an engine lists, itself included, with their incarnations.
+fn list_of(status: &Status) -> BTreeMap<NodeId, u64> {
+    let alive = status.members.iter().filter(|member| member.state == MemberState::Alive);
+    let others = alive.map(|member| (member.id, member.incarnation));
+    others.chain([(status.id, status.incarnation)]).collect()
+}
+
+/// The entries in which two databases differ.
+fn difference(here: &[LinkStatus], elsewhere: &[LinkStatus]) -> String {
+    let only_here: Vec<_> = here.iter().filter(|link| !elsewhere.contains(link)).collect();
+    let only_elsewhere: Vec<_> = elsewhere.iter().filter(|link| !here.contains(link)).collect();
+    format!("only here {only_here:?}, only elsewhere {only_elsewhere:?}")
 }
 
 /// The latency database of an engine as the oracle takes it: a round-trip time and what the loss costs.
