@@ -101,7 +101,8 @@ impl Config {
         if self.name.is_empty() || self.name.len() > MAX_NAME || self.name.chars().any(char::is_control) {
             return Err(ConfigError::Name);
         }
-        if self.locator.ip().is_unspecified() || self.locator.ip().is_multicast() || self.locator.port() == 0 {
+        if self.locator.ip().is_unspecified() || self.locator.ip().is_multicast() || self.locator.port() == 0
+        {
             return Err(ConfigError::Locator(self.locator));
         }
         if let Some(seed) = self.seeds.iter().find(|seed| seed.ip().is_unspecified() || seed.port() == 0) {

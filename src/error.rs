@@ -36,3 +36,21 @@ pub enum ConfigError {
         high: u64,
     },
 }
+
+/// Why a member refuses a node that wants to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// Another live member has this name.
+    #[error("another live member has the same name")]
+    NameTaken,
+    /// Another live member has this identity, or one with the same first eight bytes.
+    #[error("another live member has the same identity")]
+    IdTaken,
+    /// Another live member has this locator.
+    #[error("another live member has the same locator")]
+    LocatorTaken,
+    /// The member list is full.
+    #[error("the member list is full")]
+    ListFull,
+}

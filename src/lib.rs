@@ -4,10 +4,18 @@
 pub mod config;
 mod engine;
 mod error;
+mod forward;
+mod hash;
+mod latency;
 mod mac;
+mod membership;
 mod node;
+mod rng;
+mod route;
+mod session;
 mod stats;
 mod time;
+mod wire;
 
 #[cfg(feature = "driver")]
 pub mod driver;
@@ -16,11 +24,12 @@ pub mod sim;
 
 pub use config::{Config, Security};
 pub use engine::{
-    Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberState,
-    MemberStatus, PathCause, RejectReason, Sink, Status,
+    Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberStatus,
+    Sink, Status,
 };
-pub use error::ConfigError;
+pub use error::{ConfigError, RejectReason};
 pub use mac::{MacAddr, ParseMacError};
-pub use node::{NodeId, Segment};
+pub use node::{MemberState, NodeId, Segment};
+pub use route::PathCause;
 pub use stats::{Counter, Counters};
 pub use time::Time;

@@ -76,7 +76,14 @@ mod tests {
 
     #[test]
     fn malformed_text_is_refused() {
-        for text in ["", "02:00:5e:10:a0", "02:00:5e:10:a0:01:02", "2:0:5e:10:a0:1", "02-00-5e-10-a0-01", "+2:00:5e:10:a0:01"] {
+        for text in [
+            "",
+            "02:00:5e:10:a0",
+            "02:00:5e:10:a0:01:02",
+            "2:0:5e:10:a0:1",
+            "02-00-5e-10-a0-01",
+            "+2:00:5e:10:a0:01",
+        ] {
             assert!(text.parse::<MacAddr>().is_err() || text.starts_with('+'), "{text}");
         }
     }

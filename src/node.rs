@@ -10,17 +10,17 @@ use core::fmt;
 pub struct NodeId(pub [u8; 32]);
 
 impl NodeId {
-    /// The first eight bytes, big-endian: what the header of a datagram carries.
-    pub const fn prefix(&self) -> u64 {
+    /// The first eight bytes: what the header of a datagram carries.
+    pub(crate) const fn prefix(&self) -> NodePrefix {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        NodePrefix(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 }
 
 impl fmt::Display for NodeId {
     /// The prefix, in hexadecimal: enough to tell members apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.prefix())
+        write!(f, "{:016x}", self.prefix().0)
     }
 }
 
@@ -59,5 +59,37 @@ impl fmt::Display for Segment {
 impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "segment {}", self.0)
+    }
+}
+
+/// The first eight bytes of a [`NodeId`]: how nodes are named within the engine and on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodePrefix(pub(crate) u64);
+
+impl fmt::Debug for NodePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The state of a member, as another node sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberState {
+    /// In the list; frames are sent to it.
+    Alive,
+    /// No member reaches it; it is remembered and probed now and then.
+    Failed,
+    /// It said that it leaves.
+    Left,
+}
+
+impl MemberState {
+    /// Lower-case name for tools.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MemberState::Alive => "alive",
+            MemberState::Failed => "failed",
+            MemberState::Left => "left",
+        }
     }
 }

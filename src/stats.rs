@@ -113,6 +113,13 @@ impl CounterSet {
         value.store(value.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
+    /// Adds what another set has counted.
+    pub(crate) fn absorb(&self, other: &CounterSet) {
+        for &counter in Counter::ALL {
+            self.0[counter as usize].fetch_add(other.value(counter), Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn value(&self, counter: Counter) -> u64 {
         self.0[counter as usize].load(Ordering::Relaxed)
     }

@@ -1,9 +1,10 @@
 //! What an engine tells the application about the mesh.
 
-use core::fmt;
 use core::net::SocketAddr;
 
+use crate::error::RejectReason;
 use crate::node::NodeId;
+use crate::route::PathCause;
 
 /// Something that happened in the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,43 +64,4 @@ pub enum Event {
         /// Why.
         cause: PathCause,
     },
-}
-
-/// Why a member refuses another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RejectReason {
-    /// Another live member has this name.
-    NameTaken,
-    /// Another live member has this identity, or one with the same first eight bytes.
-    IdTaken,
-    /// Another live member has this locator.
-    LocatorTaken,
-    /// The member list is full.
-    ListFull,
-}
-
-impl fmt::Display for RejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RejectReason::NameTaken => "another live member has the same name",
-            RejectReason::IdTaken => "another live member has the same identity",
-            RejectReason::LocatorTaken => "another live member has the same locator",
-            RejectReason::ListFull => "the member list is full",
-        })
-    }
-}
-
-/// Why a path was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PathCause {
-    /// The first path to a new member.
-    New,
-    /// The new path is better by more than the hysteresis, on the fast and on the slow estimate.
-    Better,
-    /// The direct path is as good as the relayed one again.
-    DirectAsGood,
-    /// The former path has a link that is down, or a relay that is gone.
-    Dead,
 }

@@ -1,23 +1,44 @@
 //! The engine: the one place where the components meet.
+//!
+//! Two planes. *Control* (membership, latency, route) sits behind one lock and publishes an immutable
+//! snapshot; *data* (frames in, relay, deliver) reads the snapshot from any number of threads, each through
+//! a [`Forwarder`] of its own.
 
+mod control;
+mod dispatch;
 mod event;
+mod forwarder;
+mod outbox;
+mod receive;
+mod report;
+mod send;
 mod sink;
+mod slots;
+mod snapshot;
 mod status;
 
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-pub use event::{Event, PathCause, RejectReason};
+use parking_lot::{Mutex, RwLock};
+
+pub use event::Event;
+pub use forwarder::Forwarder;
 pub use sink::{Datagram, Frame, Sink};
-pub use status::{HostStatus, LinkStatus, MemberState, MemberStatus, Status};
+pub use status::{HostStatus, LinkStatus, MemberStatus, Status};
 
 use crate::config::Config;
 use crate::error::ConfigError;
-use crate::node::Segment;
+use crate::forward::fdb::Fdb;
+use crate::hash::KeyedHash;
+use crate::node::{NodePrefix, Segment};
+use crate::rng::Rng;
+use crate::stats::CounterSet;
 use crate::time::Time;
-
-/// SKELETON: signatures are fixed, bodies follow.
-pub struct Engine(Arc<()>);
+use crate::wire;
+use control::Control;
+use snapshot::Snapshot;
 
 /// A frame from the local network.
 #[derive(Debug)]
@@ -40,59 +61,125 @@ pub struct DatagramIn<'a> {
     pub bytes: &'a mut [u8],
 }
 
+/// One node of the mesh, without any I/O of its own.
+///
+/// The caller owns the socket, the local network and the clock. It hands in what arrives, through
+/// [`Forwarder`]s, calls [`timer`](Engine::timer) at the [`deadline`](Engine::deadline), and carries out
+/// what the engine gives to the [`Sink`] lent with each call. The same calls with the same arguments give
+/// the same output, bit for bit.
+///
+/// All methods may be called from any thread; a forwarder belongs to one thread at a time. Time is the
+/// caller's: the instants given must not go back by more than the calls of different threads overlap.
+///
+/// Bad configuration is an error; hostile input is dropped and counted; a panic is a bug.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    own: NodePrefix,
+    underlay_mtu: u16,
+    mtu: u16,
+    control: Mutex<Control>,
+    published: RwLock<Arc<Snapshot>>,
+    /// Moves with every snapshot, so that a forwarder usually reads this alone.
+    generation: AtomicU64,
+    fdb: Arc<Fdb>,
+    deadline: AtomicU64,
+    /// The first is the control plane's, the second holds what forwarders that are gone have counted.
+    counter_sets: Mutex<Vec<Arc<CounterSet>>>,
+}
+
 impl Engine {
-    /// Creates an engine that has not joined yet.
-    pub fn new(_config: Config, _now: Time) -> Result<Engine, ConfigError> {
-        todo!()
+    /// An engine that has not joined yet.
+    ///
+    /// # Errors
+    ///
+    /// If a field of `config` is out of the range it documents.
+    pub fn new(config: Config, now: Time) -> Result<Engine, ConfigError> {
+        config.validate()?;
+        let mut rng = Rng::new(config.entropy);
+        let mut hash = || KeyedHash::new(rng.u64(), rng.u64());
+        let (fdb_hash, snapshot_hash) = (hash(), hash());
+        let slots = 2 * config.max_members;
+        let fdb = Arc::new(Fdb::new(config.fdb_capacity, slots, config.fdb_ageing.as_secs(), fdb_hash));
+        let mut control = Control::new(&config, Arc::clone(&fdb), snapshot_hash, rng);
+        let snapshot = control
+            .settle(now)
+            .unwrap_or_else(|| Snapshot::new(config.locator, &[], Vec::new(), snapshot_hash));
+        Ok(Engine {
+            shared: Arc::new(Shared {
+                own: config.id.prefix(),
+                underlay_mtu: config.underlay_mtu,
+                mtu: wire::max_ethernet_payload(config.underlay_mtu, config.locator.ip()) as u16,
+                counter_sets: Mutex::new(vec![Arc::clone(&control.counters), Arc::new(CounterSet::new())]),
+                control: Mutex::new(control),
+                published: RwLock::new(Arc::new(snapshot)),
+                generation: AtomicU64::new(1),
+                fdb,
+                deadline: AtomicU64::new(Time::NEVER.as_nanos()),
+            }),
+        })
     }
-    /// A handle for one thread's data.
+
+    /// A handle through which one thread hands in frames and datagrams.
     pub fn forwarder(&self) -> Forwarder {
-        todo!()
+        Forwarder::new(Arc::clone(&self.shared))
     }
-    /// Starts to join (§4.1): fetches the list from a seed, then tells every member.
-    pub fn join(&self, _now: Time, _sink: &mut impl Sink) {
-        todo!()
+
+    /// Starts to join (§4.1): fetches the list from a seed, then tells every member. Does nothing after the
+    /// first time.
+    pub fn join(&self, now: Time, sink: &mut impl Sink) {
+        self.shared.with_control(now, sink, |control| control.join(now));
     }
-    /// Tells every member that this node leaves. (Sends leave to all, a few copies; the engine is then inert.)
-    pub fn leave(&self, _now: Time, _sink: &mut impl Sink) {
-        todo!()
+
+    /// Leaves: says so to every member, a few times while [`timer`](Self::timer) is still called until the
+    /// deadline is [`Time::NEVER`]. No frame moves any more.
+    pub fn leave(&self, now: Time, sink: &mut impl Sink) {
+        self.shared.with_control(now, sink, |control| control.leave(now));
     }
-    /// To be called at or after the deadline; earlier calls do no harm.
-    pub fn timer(&self, _now: Time, _sink: &mut impl Sink) {
-        todo!()
+
+    /// Does what is due. To be called at or soon after the deadline; calls before it do no harm.
+    pub fn timer(&self, now: Time, sink: &mut impl Sink) {
+        self.shared.with_control(now, sink, |control| control.timer(now));
     }
-    /// When `timer` wants to be called next.
+
+    /// When [`timer`](Self::timer) is to be called next; [`Time::NEVER`] if not at all.
     pub fn deadline(&self) -> Time {
-        todo!()
+        Time::from_nanos(self.shared.deadline.load(Ordering::Acquire))
     }
+
+    /// The largest MTU, in bytes, that the hosts of the local network may have so that each of their frames
+    /// fits the underlay, whatever path it takes: up to four hops to locators of this node's address family,
+    /// and one VLAN tag.
+    pub fn mtu(&self) -> u16 {
+        self.shared.mtu
+    }
+
     /// The state of the engine.
-    pub fn status(&self, _now: Time) -> Status {
-        todo!()
+    pub fn status(&self, now: Time) -> Status {
+        let sets = self.shared.counter_sets.lock().clone();
+        self.shared.control.lock().status(now, &sets)
     }
 }
 
-/// The data plane for one thread: reads the forwarding snapshot, allocates nothing.
-pub struct Forwarder(Arc<()>);
-
-impl Forwarder {
-    /// One frame from the local network.
-    pub fn frame_in(&mut self, _now: Time, _frame: FrameIn<'_>, _sink: &mut impl Sink) {
-        todo!()
-    }
-    /// Frames from the local network, in order.
-    pub fn frames_in<'a>(&mut self, now: Time, frames: impl IntoIterator<Item = FrameIn<'a>>, sink: &mut impl Sink) {
-        for frame in frames {
-            self.frame_in(now, frame, sink);
+impl Shared {
+    /// Lets `act` change the control plane, publishes what comes of it, and then, with the lock released,
+    /// gives the outputs to `sink`.
+    fn with_control(&self, now: Time, sink: &mut impl Sink, act: impl FnOnce(&mut Control)) {
+        let mut control = self.control.lock();
+        act(&mut control);
+        if let Some(snapshot) = control.settle(now) {
+            *self.published.write() = Arc::new(snapshot);
+            self.generation.fetch_add(1, Ordering::Release);
         }
-    }
-    /// One datagram from the socket.
-    pub fn datagram_in(&mut self, _now: Time, _datagram: DatagramIn<'_>, _sink: &mut impl Sink) {
-        todo!()
-    }
-    /// Datagrams from the socket, in order.
-    pub fn datagrams_in<'a>(&mut self, now: Time, datagrams: impl IntoIterator<Item = DatagramIn<'a>>, sink: &mut impl Sink) {
-        for datagram in datagrams {
-            self.datagram_in(now, datagram, sink);
+        let outbox = core::mem::take(&mut control.outbox);
+        let deadline = control.deadline();
+        let former = self.deadline.swap(deadline.as_nanos(), Ordering::AcqRel);
+        drop(control);
+        outbox.flush(sink);
+        if former != deadline.as_nanos() {
+            sink.deadline(deadline);
         }
     }
 }

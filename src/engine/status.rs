@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::mac::MacAddr;
-use crate::node::{NodeId, Segment};
+use crate::node::{MemberState, NodeId, Segment};
 use crate::stats::Counters;
 
 /// The state of an engine at one moment.
@@ -29,28 +29,6 @@ pub struct Status {
     pub fdb: Vec<HostStatus>,
     /// All counters, summed over the forwarders.
     pub counters: Counters,
-}
-
-/// The state of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MemberState {
-    /// In the list; frames are sent to it.
-    Alive,
-    /// No member reaches it; probed now and then.
-    Failed,
-    /// It said that it leaves.
-    Left,
-}
-
-impl MemberState {
-    /// Lower-case name for tools.
-    pub const fn name(self) -> &'static str {
-        match self {
-            MemberState::Alive => "alive",
-            MemberState::Failed => "failed",
-            MemberState::Left => "left",
-        }
-    }
 }
 
 /// What a node knows of another member.

@@ -1,0 +1,106 @@
+//! The data plane: one forwarder for each thread that moves frames and datagrams.
+
+use core::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use crate::engine::snapshot::Snapshot;
+use crate::engine::{DatagramIn, FrameIn, Shared, Sink};
+use crate::forward::fdb::{HostKey, Learned, Place};
+use crate::stats::{Counter, CounterSet};
+use crate::time::Time;
+
+/// Moves the frames and datagrams of one thread.
+///
+/// Reads the forwarding snapshot of its engine, allocates nothing on the way of a frame, and takes no lock
+/// that another forwarder waits for. A caller with several threads gives each one a forwarder of its own;
+/// frames of one flow stay in order if they go through one forwarder.
+pub struct Forwarder {
+    pub(super) shared: Arc<Shared>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) counters: Arc<CounterSet>,
+    generation: u64,
+}
+
+impl Forwarder {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let counters = Arc::new(CounterSet::new());
+        shared.counter_sets.lock().push(Arc::clone(&counters));
+        let snapshot = Arc::clone(&shared.published.read());
+        // Behind the present generation, so that the first use looks again.
+        Forwarder { shared, snapshot, counters, generation: 0 }
+    }
+
+    /// Takes one frame from the local network and puts out the datagrams that carry it. A frame that cannot
+    /// be sent is dropped and counted.
+    pub fn frame_in(&mut self, now: Time, frame: FrameIn<'_>, sink: &mut impl Sink) {
+        self.frames_in(now, core::iter::once(frame), sink);
+    }
+
+    /// Takes frames from the local network, in order, as [`frame_in`](Self::frame_in) does.
+    pub fn frames_in<'a>(
+        &mut self,
+        now: Time,
+        frames: impl IntoIterator<Item = FrameIn<'a>>,
+        sink: &mut impl Sink,
+    ) {
+        self.refresh();
+        for frame in frames {
+            self.counters.bump(Counter::FramesIn);
+            if let Err(reason) = self.send(now, &frame, sink) {
+                self.counters.bump(reason);
+            }
+        }
+    }
+
+    /// Takes one datagram from the socket: relays it, delivers the frame in it, or gives the control
+    /// message in it to the control plane. A datagram that is none of these is dropped and counted.
+    pub fn datagram_in(&mut self, now: Time, datagram: DatagramIn<'_>, sink: &mut impl Sink) {
+        self.datagrams_in(now, core::iter::once(datagram), sink);
+    }
+
+    /// Takes datagrams from the socket, in order, as [`datagram_in`](Self::datagram_in) does.
+    pub fn datagrams_in<'a>(
+        &mut self,
+        now: Time,
+        datagrams: impl IntoIterator<Item = DatagramIn<'a>>,
+        sink: &mut impl Sink,
+    ) {
+        for datagram in datagrams {
+            self.refresh();
+            self.counters.bump(Counter::DatagramsIn);
+            if let Err(reason) = self.receive(now, datagram, sink) {
+                self.counters.bump(reason);
+            }
+        }
+    }
+
+    /// Takes the newest snapshot, if it is not the one at hand.
+    fn refresh(&mut self) {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.snapshot = Arc::clone(&self.shared.published.read());
+            self.generation = generation;
+        }
+    }
+
+    pub(super) fn learn(&self, key: HostKey, place: Place, now: Time) {
+        match self.shared.fdb.learn(key, place, now.as_secs()) {
+            Learned::Known => {}
+            Learned::New => self.counters.bump(Counter::MacLearned),
+            Learned::Moved => self.counters.bump(Counter::MacMoved),
+            Learned::Full => self.counters.bump(Counter::MacTableFull),
+            Learned::Quota => self.counters.bump(Counter::MacQuota),
+        }
+    }
+}
+
+impl Drop for Forwarder {
+    /// What this forwarder counted stays counted.
+    fn drop(&mut self) {
+        let mut sets = self.shared.counter_sets.lock();
+        if let Some(at) = sets.iter().position(|set| Arc::ptr_eq(set, &self.counters)) {
+            let set = sets.swap_remove(at);
+            sets[1].absorb(&set);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Puts together what the engine says about itself.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::engine::control::Control;
+use crate::engine::status::{HostStatus, LinkStatus, MemberStatus, Status};
+use crate::forward::fdb::Place;
+use crate::latency::LinkState;
+use crate::membership::Member;
+use crate::node::{MemberState, NodePrefix};
+use crate::route::{Cost, Path};
+use crate::stats::{CounterSet, Counters};
+use crate::time::Time;
+
+impl Control {
+    pub(super) fn status(&self, now: Time, sets: &[Arc<CounterSet>]) -> Status {
+        let own = self.membership.own();
+        Status {
+            id: own.id,
+            name: own.name.clone(),
+            locator: own.locator,
+            incarnation: own.version.incarnation,
+            list_digest: self.membership.digest(),
+            members: self.membership.list().members().map(|member| self.member_status(member)).collect(),
+            latency: self.latency_status(),
+            fdb: self.fdb_status(now),
+            counters: Counters::sum(sets.iter().map(Arc::as_ref)),
+        }
+    }
+
+    fn member_status(&self, member: &Member) -> MemberStatus {
+        let record = &member.record;
+        let prefix = record.id.prefix();
+        let is_alive = member.state == MemberState::Alive;
+        let path = self.router.path(prefix);
+        let cost = |path: &Path| {
+            let cost = self.router.cost(path, |from, to| self.latency.link(from, to));
+            cost.filter(|_| is_alive).map(|cost| Duration::from_nanos(Cost::worse(cost)))
+        };
+        let estimator = self.latency.estimator(prefix);
+        let live = estimator.filter(|_| self.latency.link_state(prefix) == Some(LinkState::Up));
+        MemberStatus {
+            id: record.id,
+            name: record.name.clone(),
+            locator: record.locator,
+            incarnation: record.version.incarnation,
+            state: member.state,
+            rtt: live.map(|estimator| estimator.fast()),
+            jitter: live.map(|estimator| estimator.deviation()),
+            loss: estimator.map_or(0.0, |estimator| estimator.loss()),
+            path: if is_alive { self.ids_of(&path) } else { Vec::new() },
+            path_cost: cost(&path),
+            direct_cost: cost(&Path::direct(prefix)),
+        }
+    }
+
+    fn latency_status(&self) -> Vec<LinkStatus> {
+        let own = self.membership.own();
+        let mut nodes: Vec<_> =
+            self.membership.list().all_alive().chain([own]).map(|record| record.id).collect();
+        nodes.sort_unstable();
+        let micros = |us: u32| Duration::from_micros(u64::from(us));
+        let entry = |from: NodePrefix, to: NodePrefix| self.latency.entry(from, to);
+        let mut links = Vec::new();
+        for from in &nodes {
+            for to in nodes.iter().filter(|to| *to != from) {
+                if let Some(link) = entry(from.prefix(), to.prefix()) {
+                    links.push(LinkStatus {
+                        from: *from,
+                        to: *to,
+                        fast: link.map(|link| micros(link.fast_us)),
+                        slow: link.map(|link| micros(link.slow_us)),
+                        loss: link.map_or(u8::MAX, |link| link.loss),
+                    });
+                }
+            }
+        }
+        links
+    }
+
+    fn fdb_status(&self, now: Time) -> Vec<HostStatus> {
+        let member_in = |slot| {
+            let (prefix, _) = self.connections.iter().find(|(_, connection)| connection.slot == slot)?;
+            self.name_of(*prefix).map(|(id, _)| id)
+        };
+        let host = |host: crate::forward::fdb::Host| {
+            let member = match host.place {
+                Place::Local => None,
+                // A host of a member that has just gone is not worth a line.
+                Place::Member(slot) => Some(member_in(slot)?),
+            };
+            Some(HostStatus {
+                segment: host.key.segment,
+                vlan: host.key.vlan,
+                mac: host.key.mac,
+                member,
+                age: Duration::from_secs(host.age_secs),
+            })
+        };
+        self.fdb.hosts(now.as_secs()).into_iter().filter_map(host).collect()
+    }
+}

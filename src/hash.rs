@@ -1,0 +1,27 @@
+//! Keyed hashing for tables whose keys others choose (MAC addresses, locators, node ids), so that nobody
+//! can make them collide on purpose.
+
+use core::hash::BuildHasher;
+
+use siphasher::sip::SipHasher13;
+
+/// SipHash-1-3 under a key of the engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyedHash {
+    k0: u64,
+    k1: u64,
+}
+
+impl KeyedHash {
+    pub(crate) fn new(k0: u64, k1: u64) -> Self {
+        KeyedHash { k0, k1 }
+    }
+}
+
+impl BuildHasher for KeyedHash {
+    type Hasher = SipHasher13;
+
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.k0, self.k1)
+    }
+}

@@ -1,0 +1,228 @@
+//! The latency database: the latency between any two members (§4.2), a row for each node that measures.
+//!
+//! A row is a log: each change of an entry makes a new version of the row, and a message carries what
+//! changed between two versions. Whoever lacks the first of them asks for the difference, so a lost message
+//! is repaired exactly, however long a row is and however it is split.
+
+use std::collections::BTreeMap;
+
+use crate::node::NodePrefix;
+use crate::wire::control::{LinkLatency, Row, RowEntry};
+
+/// A link is advertised anew when one of its times moves by more than a twentieth and half a millisecond.
+const MOVED_SHARE: u32 = 20;
+const MOVED_US: u32 = 500;
+/// ... or its loss by ten points of a hundred: less cannot be told from chance in 30 s of pings.
+const MOVED_LOSS: u8 = 26;
+
+/// The row of this node, as advertised.
+#[derive(Debug, Default)]
+pub(crate) struct OwnRow {
+    version: u64,
+    entries: BTreeMap<NodePrefix, (u64, RowEntry)>,
+}
+
+impl OwnRow {
+    /// The version after the latest change; 0 for an empty row.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What is advertised for the link to this life of `target`.
+    pub(crate) fn get(&self, target: NodePrefix, life: u32) -> Option<Option<LinkLatency>> {
+        self.entries.get(&target).filter(|(_, entry)| entry.life == life).map(|(_, entry)| entry.link)
+    }
+
+    /// Takes a measurement; true if it differs from what is advertised by enough to say so.
+    pub(crate) fn set(&mut self, entry: RowEntry) -> bool {
+        let link = entry.link.map(|link| LinkLatency { loss: significant(link.loss), ..link });
+        if self.get(entry.target, entry.life).is_some_and(|advertised| !has_moved(advertised, link)) {
+            return false;
+        }
+        self.version += 1;
+        self.entries.insert(entry.target, (self.version, RowEntry { link, ..entry }));
+        true
+    }
+
+    pub(crate) fn remove(&mut self, target: NodePrefix) {
+        self.entries.remove(&target);
+    }
+
+    /// Messages that take a reader from version `from` to the present one; none if it is there.
+    pub(crate) fn since(&self, from: u64) -> Vec<Row> {
+        let mut changed: Vec<_> = self.entries.values().filter(|(version, _)| *version > from).collect();
+        changed.sort_unstable_by_key(|(version, _)| version);
+        let mut rows: Vec<Row> = Vec::new();
+        for part in changed.chunks(Row::MAX_ENTRIES) {
+            let from = rows.last().map_or(from, |row| row.to);
+            let to = part.last().map_or(from, |(version, _)| *version);
+            rows.push(Row { from, to, entries: part.iter().map(|(_, entry)| *entry).collect() });
+        }
+        // Versions whose entries are gone end the log too.
+        match rows.last_mut() {
+            Some(last) => last.to = self.version,
+            None if from < self.version => rows.push(Row { from, to: self.version, entries: Vec::new() }),
+            None => {}
+        }
+        rows
+    }
+}
+
+/// Loss of which one can be sure; see [`MOVED_LOSS`].
+fn significant(loss: u8) -> u8 {
+    if loss < MOVED_LOSS { 0 } else { loss }
+}
+
+fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>) -> bool {
+    match (from, to) {
+        (None, None) => false,
+        (Some(from), Some(to)) => {
+            let moved = |from: u32, to: u32| from.abs_diff(to) > MOVED_US.max(from / MOVED_SHARE);
+            moved(from.fast_us, to.fast_us)
+                || moved(from.slow_us, to.slow_us)
+                || from.loss.abs_diff(to.loss) >= MOVED_LOSS
+        }
+        (None, Some(_)) | (Some(_), None) => true,
+    }
+}
+
+/// What applying a message to a row led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// Nothing in it was new.
+    Nothing,
+    /// The row has changed.
+    Changed,
+    /// Something before it is missing.
+    Missing,
+}
+
+/// The row of another node, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct OtherRow {
+    version: u64,
+    entries: BTreeMap<NodePrefix, RowEntry>,
+}
+
+impl OtherRow {
+    /// The version up to which the row is known.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The entry for the link to this life of `target`.
+    pub(crate) fn get(&self, target: NodePrefix, life: u32) -> Option<Option<LinkLatency>> {
+        self.entries.get(&target).filter(|entry| entry.life == life).map(|entry| entry.link)
+    }
+
+    /// Takes a part of the row. Holds at most `capacity` entries; when they are used up, those of targets
+    /// that are not members give way.
+    pub(crate) fn apply(
+        &mut self,
+        row: Row,
+        capacity: usize,
+        is_member: impl Fn(NodePrefix) -> bool,
+    ) -> Applied {
+        if row.to <= self.version {
+            return Applied::Nothing;
+        }
+        if row.from > self.version {
+            return Applied::Missing;
+        }
+        self.version = row.to;
+        for entry in row.entries {
+            if self.entries.len() >= capacity {
+                self.entries.retain(|target, _| is_member(*target));
+            }
+            if self.entries.len() < capacity || self.entries.contains_key(&entry.target) {
+                self.entries.insert(entry.target, entry);
+            }
+        }
+        Applied::Changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(us: u32) -> Option<LinkLatency> {
+        Some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
+    }
+
+    fn entry(target: u64, link: Option<LinkLatency>) -> RowEntry {
+        RowEntry { target: NodePrefix(target), life: 1, link }
+    }
+
+    #[test]
+    fn small_movements_are_not_advertised() {
+        let mut row = OwnRow::default();
+        let target = 1;
+        assert!(row.set(entry(target, link(100_000))));
+        assert!(!row.set(entry(target, link(104_900))), "within 5 %");
+        assert!(row.set(entry(target, link(105_100))));
+        assert!(row.set(entry(target, link(1_000))));
+        assert!(!row.set(entry(target, link(1_450))), "within 0.5 ms");
+        assert!(row.set(entry(target, None)));
+        assert!(!row.set(entry(target, None)));
+    }
+
+    #[test]
+    fn a_lost_message_is_noticed_and_repaired_exactly() {
+        let mut own = OwnRow::default();
+        let mut other = OtherRow::default();
+        own.set(entry(1, link(1_000)));
+        for row in own.since(0) {
+            assert_eq!(other.apply(row, 10, |_| true), Applied::Changed);
+        }
+        own.set(entry(2, link(2_000)));
+        let lost_from = 1;
+        let _lost = own.since(lost_from);
+        own.set(entry(3, link(3_000)));
+        let late = own.since(2);
+        assert_eq!(other.apply(late[0].clone(), 10, |_| true), Applied::Missing);
+        for row in own.since(1) {
+            other.apply(row, 10, |_| true);
+        }
+        assert_eq!(other.version(), own.version());
+        assert_eq!(other.get(NodePrefix(2), 1), Some(link(2_000)));
+        assert_eq!(other.apply(late[0].clone(), 10, |_| true), Applied::Nothing);
+    }
+
+    #[test]
+    fn a_long_row_is_split_and_its_parts_may_be_asked_for_again() {
+        let mut own = OwnRow::default();
+        for target in 0..500 {
+            own.set(entry(target, link(1_000 + target as u32)));
+        }
+        let rows = own.since(0);
+        assert!(rows.len() > 5 && rows.iter().all(|row| row.entries.len() <= Row::MAX_ENTRIES));
+        let mut other = OtherRow::default();
+        for row in rows.iter().take(2).cloned() {
+            other.apply(row, 1000, |_| true);
+        }
+        assert_eq!(other.apply(rows[3].clone(), 1000, |_| true), Applied::Missing);
+        for row in own.since(other.version()) {
+            other.apply(row, 1000, |_| true);
+        }
+        assert!((0..500).all(|target| other.get(NodePrefix(target), 1) == own.get(NodePrefix(target), 1)));
+    }
+
+    #[test]
+    fn a_row_of_strangers_is_bounded_and_gives_way_to_members() {
+        let entries = |targets: core::ops::Range<u64>| targets.map(|target| entry(target, link(1))).collect();
+        let mut other = OtherRow::default();
+        other.apply(Row { from: 0, to: 60, entries: entries(0..60) }, 10, |target| target.0 < 60);
+        assert_eq!(other.entries.len(), 10);
+        other.apply(Row { from: 60, to: 70, entries: entries(100..105) }, 10, |target| target.0 >= 100);
+        assert_eq!(other.entries.len(), 5);
+    }
+
+    #[test]
+    fn an_entry_for_a_former_life_says_nothing_of_the_present_one() {
+        let mut own = OwnRow::default();
+        own.set(entry(1, link(10)));
+        assert_eq!(own.get(NodePrefix(1), 2), None);
+        assert!(own.set(RowEntry { life: 2, ..entry(1, link(10)) }), "the same time is news in another life");
+    }
+}

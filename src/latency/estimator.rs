@@ -1,0 +1,145 @@
+//! What a link's pings tell: averages of the round-trip time on two time scales, its deviation, and loss.
+//!
+//! Averages are defined in seconds, not in samples, so that they mean the same at any ping interval. There
+//! is no minimum filter: on links with queues it chooses badly.
+
+use core::time::Duration;
+
+use crate::time::{Time, nanos};
+
+/// Time constant of the fast average: follows a change within a few pings.
+const FAST: Duration = Duration::from_secs(3);
+/// Time constant of the slow average and of the loss: outlasts a queue.
+const SLOW: Duration = Duration::from_secs(30);
+/// A lost share of 1, in the unit of the estimator.
+const ALL_LOST: u64 = 1 << 32;
+
+/// The estimates for one link, in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Estimator {
+    fast: u64,
+    slow: u64,
+    deviation: u64,
+    /// Share of pings lost, in 1/2^32.
+    lost: u64,
+    samples: u32,
+    last_at: Time,
+    last_outcome_at: Time,
+}
+
+impl Estimator {
+    /// A ping was answered after `rtt`.
+    pub(crate) fn answered(&mut self, rtt: Duration, now: Time) {
+        let rtt = nanos(rtt);
+        self.samples = self.samples.saturating_add(1);
+        let elapsed = now.since(self.last_at);
+        self.last_at = now;
+        let error = rtt.abs_diff(self.fast);
+        if self.samples > 1 {
+            self.deviation = average(self.deviation, error, elapsed, FAST, self.samples - 1);
+        }
+        self.fast = average(self.fast, rtt, elapsed, FAST, self.samples);
+        self.slow = average(self.slow, rtt, elapsed, SLOW, self.samples);
+        self.outcome(0, now);
+    }
+
+    /// A ping was not answered in time.
+    pub(crate) fn unanswered(&mut self, now: Time) {
+        self.outcome(ALL_LOST, now);
+    }
+
+    fn outcome(&mut self, lost: u64, now: Time) {
+        let elapsed = now.since(self.last_outcome_at).min(SLOW);
+        self.last_outcome_at = now;
+        self.lost = average(self.lost, lost, elapsed, SLOW, u32::MAX);
+    }
+
+    /// Answers so far.
+    pub(crate) fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Round-trip time averaged over about 3 s.
+    pub(crate) fn fast(&self) -> Duration {
+        Duration::from_nanos(self.fast)
+    }
+
+    /// Round-trip time averaged over about 30 s.
+    pub(crate) fn slow(&self) -> Duration {
+        Duration::from_nanos(self.slow)
+    }
+
+    /// Mean deviation from the fast average.
+    pub(crate) fn deviation(&self) -> Duration {
+        Duration::from_nanos(self.deviation)
+    }
+
+    /// Share of pings lost, 0.0 to 1.0.
+    pub(crate) fn loss(&self) -> f64 {
+        self.lost as f64 / ALL_LOST as f64
+    }
+}
+
+/// Moves `current` towards `sample` by elapsed / (constant + elapsed), but never by less than one part in
+/// `samples`: the first samples are averaged plainly.
+fn average(current: u64, sample: u64, elapsed: Duration, constant: Duration, samples: u32) -> u64 {
+    let elapsed = i128::from(nanos(elapsed));
+    let whole = i128::from(nanos(constant)) + elapsed;
+    let samples = i128::from(samples);
+    let (part, whole) = if elapsed * samples > whole { (elapsed, whole) } else { (1, samples) };
+    let (current, sample) = (i128::from(current), i128::from(sample));
+    // Lies between the two, which fit.
+    (current + (sample - current) * part / whole) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn feed(estimator: &mut Estimator, from_secs: u64, seconds: u64, rtt: impl Fn(u64) -> Duration) {
+        for second in from_secs..from_secs + seconds {
+            estimator.answered(rtt(second), Time::ZERO + Duration::from_secs(second));
+        }
+    }
+
+    #[test]
+    fn a_steady_link_is_known_exactly_from_the_first_answer() {
+        let mut estimator = Estimator::default();
+        feed(&mut estimator, 5, 100, |_| 32 * MS);
+        assert_eq!(
+            (estimator.fast(), estimator.slow(), estimator.deviation()),
+            (32 * MS, 32 * MS, Duration::ZERO)
+        );
+    }
+
+    #[test]
+    fn a_step_shows_in_seconds_on_the_fast_and_in_half_a_minute_on_the_slow_average() {
+        let mut estimator = Estimator::default();
+        feed(&mut estimator, 0, 100, |_| 10 * MS);
+        feed(&mut estimator, 100, 6, |_| 20 * MS);
+        assert!(estimator.fast() > 18 * MS, "{:?}", estimator.fast());
+        assert!(estimator.slow() < 13 * MS, "{:?}", estimator.slow());
+        feed(&mut estimator, 106, 90, |_| 20 * MS);
+        assert!(estimator.slow() > 19 * MS, "{:?}", estimator.slow());
+    }
+
+    #[test]
+    fn alternating_times_average_and_deviate() {
+        let mut estimator = Estimator::default();
+        feed(&mut estimator, 0, 200, |second| if second % 2 == 0 { 10 * MS } else { 14 * MS });
+        assert!((11 * MS..13 * MS).contains(&estimator.slow()));
+        assert!(estimator.deviation() > MS);
+    }
+
+    #[test]
+    fn loss_is_the_share_of_unanswered_pings() {
+        let mut estimator = Estimator::default();
+        for second in 0..600 {
+            let now = Time::ZERO + Duration::from_secs(second);
+            if second % 4 == 0 { estimator.unanswered(now) } else { estimator.answered(MS, now) }
+        }
+        assert!((0.18..0.32).contains(&estimator.loss()), "{}", estimator.loss());
+    }
+}

@@ -1,0 +1,185 @@
+//! When membership repeats itself: joins, questions to seeds, probes of the failed, leaves.
+
+use core::time::Duration;
+
+use crate::membership::{Membership, Output, Phase};
+use crate::node::NodePrefix;
+use crate::time::Time;
+use crate::wire::control::Message;
+
+/// A join is repeated after this, and then after twice as long each time, until acknowledged. The first is
+/// above most round-trip times between continents.
+const JOIN_INTERVAL: Duration = Duration::from_millis(400);
+const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(4);
+/// A refused join is tried again after this: what is in the way may be the node's own former life, which
+/// fails within about 5 s.
+const REJECTED_INTERVAL: Duration = Duration::from_secs(2);
+/// The next seed is asked after this while no list has come.
+const FETCH_INTERVAL: Duration = Duration::from_millis(500);
+const FETCH_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// A member asks a seed that is not a member after this, for ever: one side of a partition may know only it.
+const SEED_INTERVAL: Duration = Duration::from_secs(15);
+/// A failed member is asked for its list after this, and then after twice as long each time.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// Lists are asked for because of differing digests no more often than this.
+pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// An answer later than this is unexpected.
+pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most questions that are out at a time.
+pub(super) const MAX_QUESTIONS: usize = 256;
+/// A member that no member reaches for this long has failed: time for the rows that know better to come.
+pub(super) const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(750);
+/// How often a leave is said again, and after what time: it is not acknowledged, since the leaver goes.
+pub(super) const LEAVE_REPEATS: u8 = 3;
+const LEAVE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// An instant that moves away further each time it comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backoff {
+    at: Time,
+    interval: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    pub(super) fn idle() -> Self {
+        Backoff { at: Time::NEVER, interval: Duration::ZERO, max: Duration::ZERO }
+    }
+
+    pub(super) fn fetching(at: Time) -> Self {
+        Backoff { at, interval: FETCH_INTERVAL, max: FETCH_INTERVAL_MAX }
+    }
+
+    pub(super) fn joining(at: Time) -> Self {
+        Backoff { at, interval: JOIN_INTERVAL, max: JOIN_INTERVAL_MAX }
+    }
+
+    pub(super) fn rejected(now: Time) -> Self {
+        Backoff { at: now + REJECTED_INTERVAL, interval: REJECTED_INTERVAL, max: REJECTED_INTERVAL }
+    }
+
+    pub(super) fn probing(now: Time) -> Self {
+        Backoff { at: now + PROBE_INTERVAL, interval: PROBE_INTERVAL, max: PROBE_INTERVAL_MAX }
+    }
+
+    pub(super) fn seeking(now: Time) -> Self {
+        Backoff { at: now + SEED_INTERVAL, interval: SEED_INTERVAL, max: SEED_INTERVAL }
+    }
+
+    /// True if the instant has come; it then moves on, `spread` being the interval with its jitter.
+    fn is_due(&mut self, now: Time, spread: impl FnOnce(Duration) -> Duration) -> bool {
+        let is_due = now >= self.at;
+        if is_due {
+            self.at = now + spread(self.interval);
+            self.interval = (self.interval * 2).min(self.max);
+        }
+        is_due
+    }
+}
+
+impl Membership {
+    /// Does what is due.
+    pub(crate) fn timer(&mut self, now: Time) {
+        if now < self.wake_at {
+            return;
+        }
+        match self.phase {
+            Phase::Idle | Phase::Gone => {}
+            Phase::Leaving { repeats } => self.repeat_leave(repeats),
+            Phase::Fetching | Phase::Joined => {
+                self.ask_next_seed(now);
+                self.repeat_joins(now);
+                self.probe_failed(now);
+                self.fail_unreachable(now);
+                self.questions.retain(|_, question| question.expires_at > now);
+                self.list.forget_old(now);
+            }
+        }
+        self.wake_at = self.next_due(now);
+    }
+
+    fn ask_next_seed(&mut self, now: Time) {
+        if self.seeds.is_empty() || !self.seed_question.is_due(now, |interval| self.rng.around(interval)) {
+            return;
+        }
+        // A seed that is a member is heard of anyway.
+        let unheard = (0..self.seeds.len())
+            .map(|step| self.seeds[(self.next_seed + step) % self.seeds.len()])
+            .find(|seed| !self.list.has_locator(*seed));
+        self.next_seed = (self.next_seed + 1) % self.seeds.len();
+        if let Some(seed) = unheard {
+            self.ask_for_list(seed, now);
+        }
+    }
+
+    fn repeat_joins(&mut self, now: Time) {
+        for (prefix, backoff) in &mut self.unacknowledged {
+            let Some(record) = self.list.alive(*prefix) else { continue };
+            if backoff.is_due(now, |interval| self.rng.around(interval)) {
+                let join = Message::Join { record: self.own.clone(), known: record.version };
+                self.outputs.push(Output::SendToMember(*prefix, join));
+            }
+        }
+    }
+
+    fn probe_failed(&mut self, now: Time) {
+        let due: Vec<NodePrefix> = self
+            .probes
+            .iter_mut()
+            .filter_map(|(prefix, backoff)| {
+                backoff.is_due(now, |interval| self.rng.around(interval)).then_some(*prefix)
+            })
+            .collect();
+        for prefix in due {
+            match self.list.get(prefix).map(|member| member.record.locator) {
+                Some(locator) => self.ask_for_list(locator, now),
+                None => {
+                    self.probes.remove(&prefix);
+                }
+            }
+        }
+    }
+
+    fn fail_unreachable(&mut self, now: Time) {
+        let failed: Vec<NodePrefix> = self
+            .unreachable
+            .iter()
+            .filter(|(_, since)| now >= **since + UNREACHABLE_TIMEOUT)
+            .map(|(prefix, _)| *prefix)
+            .collect();
+        for prefix in failed {
+            self.unreachable.remove(&prefix);
+            if self.list.fail(prefix, now) {
+                self.unacknowledged.remove(&prefix);
+                self.probes.insert(prefix, Backoff::probing(now));
+                self.outputs.push(Output::Failed(prefix));
+            }
+        }
+    }
+
+    fn repeat_leave(&mut self, repeats: u8) {
+        let leave = Message::Leave { id: self.own.id, version: self.own.version };
+        for record in self.list.all_alive() {
+            self.outputs.push(Output::SendToMember(record.id.prefix(), leave.clone()));
+        }
+        self.phase = match repeats.checked_sub(1) {
+            Some(repeats) => Phase::Leaving { repeats },
+            None => Phase::Gone,
+        };
+    }
+
+    fn next_due(&self, now: Time) -> Time {
+        match self.phase {
+            Phase::Idle | Phase::Gone => Time::NEVER,
+            Phase::Leaving { .. } => now + LEAVE_INTERVAL,
+            Phase::Fetching | Phase::Joined => {
+                let seeds = if self.seeds.is_empty() { Time::NEVER } else { self.seed_question.at };
+                let joins = self.unacknowledged.values().map(|backoff| backoff.at);
+                let probes = self.probes.values().map(|backoff| backoff.at);
+                let failures = self.unreachable.values().map(|since| *since + UNREACHABLE_TIMEOUT);
+                joins.chain(probes).chain(failures).fold(seeds, Time::min)
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Control messages: membership (§4.1) and latency (§4.2).
+
+use crate::error::RejectReason;
+use crate::node::{MemberState, NodeId, NodePrefix};
+use crate::wire::codec::{Malformed, Reader};
+use crate::wire::record::{Record, RecordVersion};
+
+/// Longest control message, in bytes: with the longest header and the tag it fits an IPv6 packet of 1280
+/// bytes (RFC 8200 §5). Longer content is split over several messages.
+pub(crate) const MAX_CONTROL_LEN: usize = 1024;
+
+const LIST_REQUEST: u8 = 1;
+const LIST: u8 = 2;
+const JOIN: u8 = 3;
+const JOIN_ACK: u8 = 4;
+const JOIN_REJECT: u8 = 5;
+const LEAVE: u8 = 6;
+const PING: u8 = 7;
+const PONG: u8 = 8;
+const ROW: u8 = 9;
+const ROW_REQUEST: u8 = 10;
+
+/// A row entry with this instead of a time says that the link is down.
+const DOWN: u32 = u32::MAX;
+
+/// One control message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Asks for the member list.
+    ListRequest { token: u64 },
+    /// A part of the member list; the parts can be merged in any order.
+    List { token: u64, entries: Vec<Listed> },
+    /// The sender joins, or says that its record has changed. `known` is the version of the receiver's
+    /// record that the sender holds.
+    Join { record: Record, known: RecordVersion },
+    /// The receiver's record of this version is in the sender's list; `record` is the sender's own.
+    JoinAck { known: RecordVersion, record: Record },
+    /// The receiver's record of this version is refused.
+    JoinReject { version: RecordVersion, reason: RejectReason },
+    /// The sender leaves; `version` is newer than that of its last record.
+    Leave { id: NodeId, version: RecordVersion },
+    /// Asks for a [`Pong`](Message::Pong).
+    Ping(Ping),
+    /// Answers a [`Ping`](Message::Ping).
+    Pong(Pong),
+    /// A part of the sender's row of the latency database.
+    Row(Row),
+    /// Asks the receiver for what has changed in its row after version `from`.
+    RowRequest { from: u64 },
+}
+
+/// A record of the member list with what the sender makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) record: Record,
+    pub(crate) state: MemberState,
+}
+
+/// A latency probe, with what lets the receiver notice that it has missed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ping {
+    /// Comes back in the pong; hard to guess.
+    pub(crate) token: u64,
+    /// Digest of the sender's member list.
+    pub(crate) list_digest: u64,
+    /// Version of the sender's row.
+    pub(crate) row_version: u64,
+}
+
+/// The answer to a probe: two of the four time stamps, on the answering node's clock, in nanoseconds.
+/// The other two stay with the node that pings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pong {
+    pub(crate) token: u64,
+    /// When the ping arrived.
+    pub(crate) received_at: u64,
+    /// When the pong was sent.
+    pub(crate) sent_at: u64,
+}
+
+/// Changes of the sender's row, from (without) one version to (with) another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) entries: Vec<RowEntry>,
+}
+
+/// What the sender measures on its link to `target`; `None` if the link is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowEntry {
+    pub(crate) target: NodePrefix,
+    /// The life of the target that was measured: its incarnation, folded to 32 bits.
+    pub(crate) life: u32,
+    pub(crate) link: Option<LinkLatency>,
+}
+
+/// A link's latency as it is advertised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkLatency {
+    /// Round-trip time averaged over about 3 s, in microseconds.
+    pub(crate) fast_us: u32,
+    /// Round-trip time averaged over about 30 s, in microseconds.
+    pub(crate) slow_us: u32,
+    /// Share of pings lost, in 1/255.
+    pub(crate) loss: u8,
+}
+
+impl RowEntry {
+    /// Length of an entry, in bytes.
+    pub(crate) const LEN: usize = 21;
+}
+
+impl Row {
+    /// Most entries of one message.
+    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 17) / RowEntry::LEN;
+}
+
+impl Message {
+    /// Reads a whole message.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let message = Self::read_body(&mut reader)?;
+        reader.end()?;
+        Ok(message)
+    }
+
+    fn read_body(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match reader.u8()? {
+            LIST_REQUEST => Message::ListRequest { token: reader.u64()? },
+            LIST => {
+                let token = reader.u64()?;
+                let mut entries = Vec::new();
+                while !reader.is_empty() {
+                    entries.push(Listed { state: read_state(reader)?, record: Record::read(reader)? });
+                }
+                Message::List { token, entries }
+            }
+            JOIN => Message::Join { known: RecordVersion::read(reader)?, record: Record::read(reader)? },
+            JOIN_ACK => {
+                Message::JoinAck { known: RecordVersion::read(reader)?, record: Record::read(reader)? }
+            }
+            JOIN_REJECT => {
+                Message::JoinReject { version: RecordVersion::read(reader)?, reason: read_reason(reader)? }
+            }
+            LEAVE => Message::Leave { id: NodeId(reader.array()?), version: RecordVersion::read(reader)? },
+            PING => Message::Ping(Ping {
+                token: reader.u64()?,
+                list_digest: reader.u64()?,
+                row_version: reader.u64()?,
+            }),
+            PONG => Message::Pong(Pong {
+                token: reader.u64()?,
+                received_at: reader.u64()?,
+                sent_at: reader.u64()?,
+            }),
+            ROW => Message::Row(read_row(reader)?),
+            ROW_REQUEST => Message::RowRequest { from: reader.u64()? },
+            _ => return Err(Malformed),
+        })
+    }
+
+    /// Appends the message to `out`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Message::ListRequest { token } => put(out, LIST_REQUEST, &[*token]),
+            Message::List { token, entries } => {
+                put(out, LIST, &[*token]);
+                for Listed { record, state } in entries {
+                    out.push(*state as u8);
+                    record.write(out);
+                }
+            }
+            Message::Join { record, known } => put_join(out, JOIN, *known, record),
+            Message::JoinAck { known, record } => put_join(out, JOIN_ACK, *known, record),
+            Message::JoinReject { version, reason } => {
+                out.push(JOIN_REJECT);
+                version.write(out);
+                out.push(*reason as u8);
+            }
+            Message::Leave { id, version } => {
+                out.push(LEAVE);
+                out.extend_from_slice(&id.0);
+                version.write(out);
+            }
+            Message::Ping(ping) => put(out, PING, &[ping.token, ping.list_digest, ping.row_version]),
+            Message::Pong(pong) => put(out, PONG, &[pong.token, pong.received_at, pong.sent_at]),
+            Message::Row(row) => {
+                put(out, ROW, &[row.from, row.to]);
+                for entry in &row.entries {
+                    put_row_entry(out, entry);
+                }
+            }
+            Message::RowRequest { from } => put(out, ROW_REQUEST, &[*from]),
+        }
+    }
+}
+
+fn put(out: &mut Vec<u8>, kind: u8, fields: &[u64]) {
+    out.push(kind);
+    for field in fields {
+        out.extend_from_slice(&field.to_be_bytes());
+    }
+}
+
+fn put_join(out: &mut Vec<u8>, kind: u8, known: RecordVersion, record: &Record) {
+    out.push(kind);
+    known.write(out);
+    record.write(out);
+}
+
+fn put_row_entry(out: &mut Vec<u8>, entry: &RowEntry) {
+    let link = entry.link.unwrap_or(LinkLatency { fast_us: DOWN, slow_us: DOWN, loss: u8::MAX });
+    out.extend_from_slice(&entry.target.0.to_be_bytes());
+    out.extend_from_slice(&entry.life.to_be_bytes());
+    out.extend_from_slice(&link.fast_us.to_be_bytes());
+    out.extend_from_slice(&link.slow_us.to_be_bytes());
+    out.push(link.loss);
+}
+
+fn read_row(reader: &mut Reader<'_>) -> Result<Row, Malformed> {
+    let (from, to) = (reader.u64()?, reader.u64()?);
+    if from > to {
+        return Err(Malformed);
+    }
+    let mut entries = Vec::new();
+    while !reader.is_empty() {
+        let (target, life) = (NodePrefix(reader.u64()?), reader.u32()?);
+        let link = LinkLatency { fast_us: reader.u32()?, slow_us: reader.u32()?, loss: reader.u8()? };
+        if (link.fast_us == DOWN) != (link.slow_us == DOWN) {
+            return Err(Malformed);
+        }
+        entries.push(RowEntry { target, life, link: (link.fast_us != DOWN).then_some(link) });
+    }
+    Ok(Row { from, to, entries })
+}
+
+fn read_state(reader: &mut Reader<'_>) -> Result<MemberState, Malformed> {
+    const STATES: [MemberState; 3] = [MemberState::Alive, MemberState::Failed, MemberState::Left];
+    let number = reader.u8()?;
+    STATES.into_iter().find(|state| *state as u8 == number).ok_or(Malformed)
+}
+
+fn read_reason(reader: &mut Reader<'_>) -> Result<RejectReason, Malformed> {
+    const REASONS: [RejectReason; 4] =
+        [RejectReason::NameTaken, RejectReason::IdTaken, RejectReason::LocatorTaken, RejectReason::ListFull];
+    let number = reader.u8()?;
+    REASONS.into_iter().find(|reason| *reason as u8 == number).ok_or(Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Segment;
+
+    fn record() -> Record {
+        Record {
+            id: NodeId([3; 32]),
+            version: RecordVersion { incarnation: 1 << 40, version: 2 },
+            locator: "[2001:db8::1]:4789".parse().unwrap(),
+            name: "fujisawa".into(),
+            segments: vec![Segment::DEFAULT, Segment::new(0xabcdef).unwrap()],
+        }
+    }
+
+    fn messages() -> Vec<Message> {
+        let version = record().version;
+        let link = Some(LinkLatency { fast_us: 31_999, slow_us: 32_000, loss: 3 });
+        vec![
+            Message::ListRequest { token: 1 },
+            Message::List {
+                token: 2,
+                entries: vec![
+                    Listed { record: record(), state: MemberState::Alive },
+                    Listed { record: record(), state: MemberState::Left },
+                ],
+            },
+            Message::Join { record: record(), known: version },
+            Message::JoinAck { known: version, record: record() },
+            Message::JoinReject { version, reason: RejectReason::LocatorTaken },
+            Message::Leave { id: NodeId([3; 32]), version },
+            Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3 }),
+            Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3 }),
+            Message::Row(Row {
+                from: 1,
+                to: 3,
+                entries: vec![
+                    RowEntry { target: NodePrefix(9), life: 4, link },
+                    RowEntry { target: NodePrefix(10), life: 5, link: None },
+                ],
+            }),
+            Message::RowRequest { from: 7 },
+        ]
+    }
+
+    #[test]
+    fn every_message_is_read_back_as_it_was_written() {
+        for message in messages() {
+            let mut bytes = Vec::new();
+            message.write(&mut bytes);
+            assert_eq!(Message::read(&bytes), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_malformed_or_a_shorter_list() {
+        for message in messages() {
+            let mut bytes = Vec::new();
+            message.write(&mut bytes);
+            for len in 0..bytes.len() {
+                if let Ok(read) = Message::read(&bytes[..len]) {
+                    assert!(matches!(read, Message::List { .. } | Message::Row(_)), "{read:?}");
+                }
+            }
+            bytes.push(0);
+            assert!(Message::read(&bytes).is_err(), "trailing byte after {message:?}");
+        }
+    }
+
+    #[test]
+    fn names_and_locators_that_no_node_has_are_malformed() {
+        let reads = |record: Record| {
+            let mut bytes = Vec::new();
+            record.write(&mut bytes);
+            Record::read(&mut Reader::new(&bytes)).is_ok()
+        };
+        assert!(reads(record()));
+        assert!(!reads(Record { name: String::new(), ..record() }));
+        assert!(!reads(Record { name: "a\nb".into(), ..record() }));
+        assert!(!reads(Record { name: "x".repeat(64), ..record() }));
+        assert!(!reads(Record { segments: vec![], ..record() }));
+        assert!(!reads(Record { locator: "0.0.0.0:4789".parse().unwrap(), ..record() }));
+        assert!(!reads(Record { locator: "192.0.2.1:0".parse().unwrap(), ..record() }));
+    }
+}

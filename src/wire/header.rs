@@ -1,0 +1,230 @@
+//! The header of a datagram: the common part and the path (§4.3).
+
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use arrayvec::ArrayVec;
+use zerocopy::network_endian::{U16, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::config::MAX_HOPS;
+use crate::node::NodePrefix;
+use crate::stats::Counter;
+use crate::wire::{COMMON_LEN, ENTRY_V4_LEN, ENTRY_V6_LEN, TYPE_TRANSPORT, VERSION};
+
+/// Longest header: every entry an IPv6 address.
+pub(crate) const MAX_HEADER_LEN: usize = COMMON_LEN + MAX_HOPS * ENTRY_V6_LEN;
+
+/// Where the hops and the index stand in a header.
+const HOPS_INDEX_AT: usize = 1;
+/// Where the counter stands in a header.
+const COUNTER_AT: usize = 12;
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Common {
+    version_type: u8,
+    hops_index: u8,
+    flags: u8,
+    epoch: u8,
+    source: U64,
+    counter: U64,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct EntryV4 {
+    address: [u8; 4],
+    port: U16,
+    tag: U64,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct EntryV6 {
+    address: [u8; 16],
+    port: U16,
+    tag: U64,
+}
+
+const _: () = assert!(size_of::<Common>() == COMMON_LEN);
+const _: () = assert!(size_of::<EntryV4>() == ENTRY_V4_LEN && size_of::<EntryV6>() == ENTRY_V6_LEN);
+
+/// A parsed header whose path is well-formed: 1 to [`MAX_HOPS`] distinct entries, the index among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) source: NodePrefix,
+    pub(crate) epoch: u8,
+    pub(crate) counter: u64,
+    /// The relays in order, the destination last.
+    pub(crate) path: ArrayVec<SocketAddr, MAX_HOPS>,
+    /// The current entry of the path.
+    pub(crate) index: usize,
+    /// The hop tag of the current entry.
+    pub(crate) hop_tag: u64,
+    /// Length of the header, in bytes.
+    pub(crate) len: usize,
+}
+
+impl Header {
+    /// Reads the header at the front of `datagram`, or tells which counter to bump for it.
+    pub(crate) fn parse(datagram: &[u8]) -> Result<Self, Counter> {
+        let (common, mut rest) = Common::ref_from_prefix(datagram).map_err(|_| Counter::DatagramTruncated)?;
+        if common.version_type >> 4 != VERSION {
+            return Err(Counter::DatagramVersion);
+        }
+        if common.version_type & 0xf != TYPE_TRANSPORT {
+            return Err(Counter::DatagramType);
+        }
+        let hops = usize::from(common.hops_index >> 4);
+        let index = usize::from(common.hops_index & 0xf);
+        if hops == 0 || hops > MAX_HOPS || index >= hops {
+            return Err(Counter::PathLength);
+        }
+        if u32::from(common.flags) >> hops != 0 {
+            return Err(Counter::DatagramType);
+        }
+        let mut path = ArrayVec::<SocketAddr, MAX_HOPS>::new();
+        let mut hop_tag = 0;
+        for hop in 0..hops {
+            let (address, tag, tail) = parse_entry(rest, common.flags >> hop & 1 != 0)?;
+            if path.contains(&address) {
+                return Err(Counter::PathRepeat);
+            }
+            path.push(address);
+            if hop == index {
+                hop_tag = tag;
+            }
+            rest = tail;
+        }
+        Ok(Header {
+            source: NodePrefix(common.source.get()),
+            epoch: common.epoch,
+            counter: common.counter.get(),
+            path,
+            index,
+            hop_tag,
+            len: datagram.len() - rest.len(),
+        })
+    }
+
+    /// The path's current entry: the node the datagram was on its way to.
+    pub(crate) fn current(&self) -> SocketAddr {
+        self.path[self.index]
+    }
+
+    /// The entry after the current one, if the current one is a relay.
+    pub(crate) fn next(&self) -> Option<SocketAddr> {
+        self.path.get(self.index + 1).copied()
+    }
+}
+
+fn parse_entry(bytes: &[u8], is_v6: bool) -> Result<(SocketAddr, u64, &[u8]), Counter> {
+    if is_v6 {
+        let (entry, tail) = EntryV6::ref_from_prefix(bytes).map_err(|_| Counter::DatagramTruncated)?;
+        let ip = Ipv6Addr::from(entry.address).into();
+        Ok((SocketAddr::new(ip, entry.port.get()), entry.tag.get(), tail))
+    } else {
+        let (entry, tail) = EntryV4::ref_from_prefix(bytes).map_err(|_| Counter::DatagramTruncated)?;
+        let ip = Ipv4Addr::from(entry.address).into();
+        Ok((SocketAddr::new(ip, entry.port.get()), entry.tag.get(), tail))
+    }
+}
+
+/// The bytes of a header, made once for each path; only the counter differs from datagram to datagram.
+pub(crate) type HeaderBytes = ArrayVec<u8, MAX_HEADER_LEN>;
+
+/// Writes the header for a path of 1 to [`MAX_HOPS`] entries, with index, counter and hop tags zero.
+pub(crate) fn build(source: NodePrefix, epoch: u8, path: &[SocketAddr]) -> HeaderBytes {
+    debug_assert!((1..=MAX_HOPS).contains(&path.len()), "a path has 1 to 4 hops");
+    let flags =
+        path.iter().enumerate().fold(0, |flags, (hop, entry)| flags | u8::from(entry.is_ipv6()) << hop);
+    let common = Common {
+        version_type: VERSION << 4 | TYPE_TRANSPORT,
+        hops_index: (path.len() as u8) << 4,
+        flags,
+        epoch,
+        source: U64::new(source.0),
+        counter: U64::ZERO,
+    };
+    let mut bytes = HeaderBytes::new();
+    bytes.extend(common.as_bytes().iter().copied());
+    for entry in path {
+        let port = U16::new(entry.port());
+        match entry {
+            SocketAddr::V4(v4) => bytes.extend(
+                EntryV4 { address: v4.ip().octets(), port, tag: U64::ZERO }.as_bytes().iter().copied(),
+            ),
+            SocketAddr::V6(v6) => bytes.extend(
+                EntryV6 { address: v6.ip().octets(), port, tag: U64::ZERO }.as_bytes().iter().copied(),
+            ),
+        }
+    }
+    bytes
+}
+
+/// Sets the counter in the bytes of a header.
+pub(crate) fn set_counter(header: &mut [u8], counter: u64) {
+    header[COUNTER_AT..COMMON_LEN].copy_from_slice(&counter.to_be_bytes());
+}
+
+/// Moves the index in the bytes of a parsed header that is at a relay to the next entry.
+pub(crate) fn advance(datagram: &mut [u8]) {
+    datagram[HOPS_INDEX_AT] += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> Vec<SocketAddr> {
+        vec!["192.0.2.1:4789".parse().unwrap(), "[2001:db8::2]:4790".parse().unwrap()]
+    }
+
+    #[test]
+    fn a_header_is_read_back_as_it_was_built() {
+        let mut bytes = build(NodePrefix(7), 9, &path());
+        set_counter(&mut bytes, 0x0102_0304_0506_0708);
+        let header = Header::parse(&bytes).unwrap();
+        assert_eq!((header.source, header.epoch, header.counter), (NodePrefix(7), 9, 0x0102_0304_0506_0708));
+        assert_eq!((header.path.to_vec(), header.index, header.len), (path(), 0, bytes.len()));
+        assert_eq!(header.next(), Some(path()[1]));
+        advance(&mut bytes);
+        let header = Header::parse(&bytes).unwrap();
+        assert_eq!((header.current(), header.next()), (path()[1], None));
+    }
+
+    #[test]
+    fn the_bytes_of_a_header_are_those_of_the_format() {
+        let mut bytes = build(NodePrefix(0x1122_3344_5566_7788), 0xab, &path());
+        set_counter(&mut bytes, 5);
+        let expected: Vec<u8> = [
+            &[0x11, 0x20, 0b10, 0xab, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88][..],
+            &[0, 0, 0, 0, 0, 0, 0, 5],
+            &[192, 0, 2, 1, 0x12, 0xb5, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x12, 0xb6, 0, 0, 0, 0, 0, 0, 0, 0],
+        ]
+        .concat();
+        assert_eq!(bytes.as_slice(), expected);
+    }
+
+    #[test]
+    fn malformed_headers_are_told_apart() {
+        let good = build(NodePrefix(7), 9, &path());
+        let with = |at: usize, value: u8| {
+            let mut bytes = good.to_vec();
+            bytes[at] = value;
+            Header::parse(&bytes).unwrap_err()
+        };
+        assert_eq!(with(0, 0x21), Counter::DatagramVersion);
+        assert_eq!(with(0, 0x1f), Counter::DatagramType);
+        assert_eq!(with(1, 0x00), Counter::PathLength);
+        assert_eq!(with(1, 0x50), Counter::PathLength);
+        assert_eq!(with(1, 0x22), Counter::PathLength);
+        assert_eq!(with(2, 0b110), Counter::DatagramType);
+        let repeated = build(NodePrefix(7), 9, &[path()[0], path()[1], path()[0]]);
+        assert_eq!(Header::parse(&repeated), Err(Counter::PathRepeat));
+        for len in 0..good.len() {
+            assert_eq!(Header::parse(&good[..len]), Err(Counter::DatagramTruncated), "{len} bytes");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `leond` as a child process: built once, started in a site's namespace, asked for its status, ended.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+
+use crate::namespace::{Namespace, eventually, succeed};
+
+/// A running daemon, killed when dropped. Its log is printed if the test fails.
+pub(crate) struct Daemon {
+    name: String,
+    child: Child,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+/// The part of `leond status --json` that the tests look at.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) members: Vec<Member>,
+    pub(crate) fdb: Vec<FdbEntry>,
+}
+
+/// Another node as a daemon sees it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    state: String,
+    /// Names of the relays, then of the member itself.
+    pub(crate) path: Vec<String>,
+    pub(crate) path_ms: Option<f64>,
+    pub(crate) direct_ms: Option<f64>,
+}
+
+/// A host that a daemon knows.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FdbEntry {
+    pub(crate) mac: String,
+    /// The name of the member that the host sits behind; none for the daemon's own site.
+    pub(crate) member: Option<String>,
+}
+
+impl Status {
+    /// The member of that name if it is alive.
+    pub(crate) fn alive(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name && member.state == "alive")
+    }
+}
+
+impl Daemon {
+    /// Starts `leond run` with these arguments; its socket and log go to `directory`.
+    pub(crate) fn start(site: &Namespace, name: &str, directory: &Path, arguments: &[String]) -> Self {
+        let socket = directory.join(format!("{name}.sock"));
+        let log = directory.join(format!("{name}.log"));
+        let stderr =
+            File::options().create(true).append(true).open(&log).expect("a log in a fresh directory");
+        let mut command = Command::new(binary());
+        command.args(["run", "--name", name]).args(arguments).arg("--socket").arg(&socket);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let child = site.inside(|| command.spawn()).expect("leond starts");
+        Self { name: name.to_owned(), child, socket, log }
+    }
+
+    /// Fails while the daemon does not answer, with the reason.
+    pub(crate) fn status(&self) -> Result<Status, String> {
+        let mut command = Command::new(binary());
+        command.args(["status", "--json", "--socket"]).arg(&self.socket);
+        let output = command.output().map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            return Err(format!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr)));
+        }
+        let status = serde_json::from_slice(&output.stdout);
+        // Not an answer to wait for: the daemon does not keep to its format.
+        Ok(status.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout))))
+    }
+
+    /// Asks it to leave (SIGTERM) and waits for its end.
+    pub(crate) fn leave(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is not reaped yet");
+        let exited = || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}")),
+        };
+        eventually(&format!("{} exits", self.name), Duration::from_secs(5), exited).0
+    }
+}
+
+/// SIGKILL: the others hear nothing from it.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of {}\n{}", self.name, fs::read_to_string(&self.log).unwrap_or_default());
+        }
+    }
+}
+
+/// The path of `leond`, built in the profile of this test on first use.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        // This test is <target>/<profile>/deps/netns-<hash>, the daemon <target>/<profile>/leond.
+        let test = std::env::current_exe().expect("a running program has a path");
+        let profile = test.ancestors().nth(2).expect("the directory of the profile");
+        let name = profile.file_name().and_then(|name| name.to_str()).expect("profiles have names");
+        let target = profile.parent().expect("the target directory");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--package", "leond", "--manifest-path"]);
+        build.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+        build.args(["--profile", if name == "debug" { "dev" } else { name }]);
+        build.arg("--target-dir").arg(target);
+        succeed(&mut build);
+        profile.join("leond")
+    })
+}
