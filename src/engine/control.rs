@@ -107,17 +107,20 @@ impl Control {
         components.min(self.select_at).min(self.sweep_at)
     }
 
-    /// Carries out what the components want, until they want nothing more; gives a snapshot if the data
-    /// plane needs a new one.
+    /// Carries out what the components want, until they want nothing more and their deadlines lie ahead;
+    /// gives a snapshot if the data plane needs a new one.
     pub(crate) fn settle(&mut self, now: Time) -> Option<Snapshot> {
         loop {
             let membership = self.membership.take_outputs();
             let latency = self.latency.take_outputs();
             if membership.is_empty() && latency.is_empty() {
-                if now < self.select_at {
+                if now >= self.select_at {
+                    self.select_paths(now);
+                } else if now >= self.deadline() {
+                    self.timer(now);
+                } else {
                     break;
                 }
-                self.select_paths(now);
                 continue;
             }
             for output in membership {
