@@ -1,1 +1,219 @@
-//! The Linux driver.
+//! The Linux driver (feature `driver`): runs an engine on a UDP socket and a frame port, in one thread.
+//!
+//! Here live the event loop and everything that touches the operating system: sockets, TAP devices, clocks
+//! and entropy. What a frame or a datagram means is the engine's business alone.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use leon::driver::{Driver, Port, Tap, Underlay, clock};
+//! use leon::{Config, Engine, NodeId, Security, Segment};
+//!
+//! let underlay = Underlay::bind("192.0.2.1:4789".parse()?)?;
+//! let port = Port::from_tap(Tap::open("leon0", 1358)?, Segment::DEFAULT);
+//! let id = NodeId([1; 32]);
+//! let mut config = Config::new(id, "fujisawa", underlay.local_addr(), Security::None, clock::entropy()?);
+//! config.incarnation = clock::incarnation();
+//! config.seeds.push("198.51.100.1:4789".parse()?);
+//! let engine = Arc::new(Engine::new(config, clock::now())?);
+//! let driver = Driver::new(engine, underlay, port)?;
+//! let stop = driver.stop_handle(); // give it to whoever ends the program
+//! driver.run(|event| println!("{event:?}"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod clock;
+mod counters;
+mod output;
+mod port;
+mod sys;
+mod tap;
+mod udp;
+
+use core::time::Duration;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+
+pub use counters::IoCounters;
+pub use port::Port;
+pub use tap::{Tap, TapError};
+pub use udp::{BindError, Underlay};
+
+use crate::driver::output::Output;
+use crate::driver::port::FrameBuffers;
+use crate::driver::udp::ReceiveBuffers;
+use crate::engine::{Engine, Event, Forwarder};
+use crate::time::Time;
+
+const UNDERLAY: u64 = 0;
+const PORT: u64 = 1;
+const STOP: u64 = 2;
+
+/// How long the engine may take to tell the mesh that it leaves.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
+
+/// An engine with its socket, its frame port and its event loop.
+///
+/// [`run`](Driver::run) keeps one thread busy. The engine is shared: its status can be asked from any other
+/// thread meanwhile.
+pub struct Driver {
+    engine: Arc<Engine>,
+    underlay: Underlay,
+    port: Port,
+    epoll: OwnedFd,
+    stop: StopHandle,
+    counters: Arc<IoCounters>,
+}
+
+/// Ends a [`Driver::run`], from any thread; copies end the same one.
+#[derive(Clone, Debug)]
+pub struct StopHandle(Arc<OwnedFd>);
+
+impl StopHandle {
+    /// Makes `run` leave the mesh and return, also if it has not been called yet. Never waits, and may be
+    /// called more than once.
+    pub fn stop(&self) {
+        // The only error left is a full counter, which means that a stop is pending already.
+        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+}
+
+impl Driver {
+    /// Puts an engine that has not joined yet on `underlay` and `port`. The engine's times must come from
+    /// [`clock::now`], and its locator must be an address at which `underlay` can be reached.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel grants no more descriptors.
+    pub fn new(engine: Arc<Engine>, underlay: Underlay, port: Port) -> io::Result<Driver> {
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let input = epoll::EventFlags::IN;
+        epoll::add(&epoll, &underlay, epoll::EventData::new_u64(UNDERLAY), input)?;
+        epoll::add(&epoll, &port, epoll::EventData::new_u64(PORT), input)?;
+        epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), input)?;
+        let (stop, counters) = (StopHandle(Arc::new(stop)), Arc::default());
+        Ok(Driver { engine, underlay, port, epoll, stop, counters })
+    }
+
+    /// A handle that ends [`run`](Driver::run).
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// The counters of input and output errors; they stay readable while the driver runs.
+    pub fn io_counters(&self) -> Arc<IoCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Joins the mesh, forwards frames until [`StopHandle::stop`] is called, then leaves, which takes a
+    /// fraction of a second.
+    ///
+    /// `on_event` is told of every event, on this thread, while no lock is held; frames wait until it
+    /// returns. Datagrams and frames the kernel refuses are counted in [`IoCounters`] and stop nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the port's device disappears or the event loop itself cannot go on. The mesh has been told
+    /// that this node leaves.
+    pub fn run(self, on_event: impl FnMut(Event)) -> io::Result<()> {
+        let mut running = Loop {
+            forwarder: self.engine.forwarder(),
+            received: ReceiveBuffers::new(),
+            frames: FrameBuffers::new(),
+            output: Output::new(self.underlay, self.port, self.counters, on_event),
+            engine: self.engine,
+        };
+        let now = clock::now();
+        running.engine.join(now, &mut running.output);
+        running.output.flush(now);
+        let result = running.until_stopped(&self.epoll);
+        running.leave();
+        result
+    }
+}
+
+/// What one run needs.
+struct Loop<H> {
+    engine: Arc<Engine>,
+    forwarder: Forwarder,
+    received: ReceiveBuffers,
+    frames: FrameBuffers,
+    output: Output<H>,
+}
+
+impl<H: FnMut(Event)> Loop<H> {
+    fn until_stopped(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+        let mut ready = Vec::with_capacity(3);
+        loop {
+            let timeout = timeout_until(self.engine.deadline());
+            match epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            for event in ready.drain(..) {
+                match event.data.u64() {
+                    UNDERLAY => self.take_datagrams(),
+                    PORT => self.take_frames()?,
+                    _ => return Ok(()),
+                }
+            }
+            let now = clock::now();
+            if now >= self.engine.deadline() {
+                self.engine.timer(now, &mut self.output);
+                self.output.flush(now);
+            }
+        }
+    }
+
+    /// Leaves, and repeats that as often as the engine wants. What still arrives is of no interest.
+    fn leave(&mut self) {
+        let mut now = clock::now();
+        let limit = now + LEAVE_LIMIT;
+        self.engine.leave(now, &mut self.output);
+        self.output.flush(now);
+        while self.engine.deadline() < limit && now < limit {
+            std::thread::park_timeout(self.engine.deadline().since(now));
+            now = clock::now();
+            self.engine.timer(now, &mut self.output);
+            self.output.flush(now);
+        }
+    }
+
+    fn take_datagrams(&mut self) {
+        if let Err(error) = self.received.fill(self.output.underlay()) {
+            log::debug!("receiving datagrams: {error}");
+            self.output.counters().receive_error();
+            return;
+        }
+        let received_at = clock::now();
+        let datagrams = self.received.datagrams(received_at);
+        let now = clock::now();
+        self.forwarder.datagrams_in(now, datagrams, &mut self.output);
+        self.output.flush(now);
+    }
+
+    fn take_frames(&mut self) -> io::Result<()> {
+        self.frames.fill(self.output.port())?;
+        let now = clock::now();
+        let frames = self.frames.frames(self.output.port().segment());
+        self.forwarder.frames_in(now, frames, &mut self.output);
+        self.output.flush(now);
+        Ok(())
+    }
+}
+
+/// How long to wait for `deadline`; `None` is for ever. The kernel rounds up to what its timers resolve, so
+/// that the deadline has passed when the wait ends.
+fn timeout_until(deadline: Time) -> Option<Timespec> {
+    (deadline != Time::NEVER).then(|| {
+        let left = deadline.since(clock::now());
+        Timespec {
+            tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        }
+    })
+}

@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{DEFAULT_SOCKET, Settings};
+
+/// Extends one Layer 2 network over many sites and forwards every Ethernet frame along the path with the
+/// lowest latency, relayed by another site where that is faster.
+#[derive(Parser)]
+#[command(name = "leond", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Join a mesh and bridge a TAP device into it
+    ///
+    /// Takes its settings from a TOML file, from flags, or from both; a flag wins. The keys of the file are
+    /// the long names of the flags with underscores, and `seeds`, which is a list. SIGINT and SIGTERM make
+    /// the node leave the mesh and exit.
+    Run(RunArgs),
+    /// Show the members, paths, hosts and counters of a running daemon
+    Status(StatusArgs),
+    /// Show a relayed path beat the direct one, here, without privileges
+    ///
+    /// Runs three sites as threads of this process: Fujisawa, Inagi and Seoul of the LEON paper. They talk
+    /// over UDP sockets on the loopback interface, through a model of the Internet that delays each datagram
+    /// by the latency between its two sites. The demo takes less than half a minute.
+    Demo(DemoArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Control socket of the daemon
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Print one JSON object on standard output; progress goes to standard error either way
+    #[arg(long)]
+    pub(crate) json: bool,
+}

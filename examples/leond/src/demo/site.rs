@@ -1,0 +1,76 @@
+//! One site: an engine on a driver thread, attached to the WAN by its socket and to a host by its port.
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context;
+use leon::driver::{Driver, Port, StopHandle, Underlay, clock};
+use leon::{Config, Engine, Event, MemberState, MemberStatus, NodeId, Security, Segment};
+
+use super::wan::{SiteNo, Wan};
+
+/// A running site.
+pub(super) struct Site {
+    pub(super) locator: SocketAddr,
+    engine: Arc<Engine>,
+    stop: StopHandle,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+impl Site {
+    /// Starts site `number` as a member called `name` that joins through `seed`. Its events go to `events`.
+    /// Returns the other end of its frame port, too.
+    pub(super) fn start(
+        number: SiteNo,
+        name: &str,
+        seed: Option<SocketAddr>,
+        wan: &Wan,
+        events: Sender<(SiteNo, Event)>,
+    ) -> anyhow::Result<(Site, UnixDatagram)> {
+        let underlay = Underlay::bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
+        let locator = wan.attach(number, underlay.local_addr())?;
+        let mut config = Config::new(id(number), name, locator, Security::None, clock::entropy()?);
+        config.incarnation = clock::incarnation();
+        config.seeds.extend(seed);
+        let engine = Arc::new(Engine::new(config, clock::now())?);
+        let (port, card) = UnixDatagram::pair()?;
+        let port = Port::from_unix_datagram(port, Segment::DEFAULT)?;
+        let driver = Driver::new(Arc::clone(&engine), underlay, port)?;
+        let stop = driver.stop_handle();
+        let run = move || {
+            driver.run(|event| {
+                // Nobody listens any more once the demo is over.
+                let _ = events.send((number, event));
+            })
+        };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok((Site { locator, engine, stop, thread }, card))
+    }
+
+    /// What this site knows of site `other`, if that is a live member.
+    pub(super) fn member(&self, other: SiteNo) -> Option<MemberStatus> {
+        let members = self.engine.status(clock::now()).members;
+        members.into_iter().find(|member| member.id == id(other) && member.state == MemberState::Alive)
+    }
+
+    /// The sites that frames for site `other` pass, the last one included; empty if there is no path.
+    pub(super) fn path(&self, other: SiteNo) -> Vec<SiteNo> {
+        let path = self.member(other).map(|member| member.path).unwrap_or_default();
+        path.iter().map(|id| SiteNo::from(id.0[0])).collect()
+    }
+
+    /// Stops the site and waits for its thread.
+    pub(super) fn stop(self) -> anyhow::Result<()> {
+        self.stop.stop();
+        let result = self.thread.join().map_err(|_| anyhow::anyhow!("a site's thread panicked"))?;
+        result.context("a site's driver failed")
+    }
+}
+
+/// The identity of a site: its number, 32 times.
+fn id(number: SiteNo) -> NodeId {
+    NodeId([u8::try_from(number).unwrap_or(u8::MAX); 32])
+}
