@@ -156,11 +156,18 @@ impl Membership {
         for prefix in failed {
             self.unreachable.remove(&prefix);
             if self.list.fail(prefix, now) {
-                self.unacknowledged.remove(&prefix);
-                self.probes.insert(prefix, Backoff::probing(now));
-                self.outputs.push(Output::Failed(prefix));
+                self.note_failed(prefix, now);
             }
         }
+    }
+
+    /// A member has just failed, or another one that came first took its place.
+    pub(super) fn note_failed(&mut self, prefix: NodePrefix, now: Time) {
+        self.unreachable.remove(&prefix);
+        self.unacknowledged.remove(&prefix);
+        self.probes.insert(prefix, Backoff::probing(now));
+        self.wake_by(now + PROBE_INTERVAL);
+        self.outputs.push(Output::Failed(prefix));
     }
 
     fn repeat_leave(&mut self, repeats: u8) {
