@@ -154,7 +154,7 @@ impl Control {
                 let own = self.membership.own().version.incarnation;
                 self.latency.renew(own);
                 for connection in self.connections.values_mut() {
-                    connection.session = Arc::new(Session::new(own, connection.incarnation));
+                    connection.session = Arc::new(Session::new(own, connection.incarnation, now));
                 }
                 self.is_unpublished = true;
             }
@@ -227,7 +227,7 @@ impl Control {
             self.disconnect(prefix, now);
         }
         let Some(slot) = self.slots.take(now) else { return };
-        let session = Arc::new(Session::new(own, incarnation));
+        let session = Arc::new(Session::new(own, incarnation, now));
         self.connections.insert(prefix, Connection { slot, incarnation, session });
         self.latency.add(prefix, incarnation, now);
         self.select_at = self.select_at.min(now + SELECT_DELAY);
