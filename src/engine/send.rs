@@ -36,7 +36,8 @@ impl Forwarder {
             return Err(Counter::FrameNoMember);
         }
         self.counters.bump(Counter::Flooded);
-        members.iter().try_for_each(|peer| self.send_to(peer, frame, sink))
+        // A frame too long for one path may fit the others.
+        members.iter().map(|peer| self.send_to(peer, frame, sink)).fold(Ok(()), Result::and)
     }
 
     fn send_to(&self, peer: &Peer, frame: &FrameIn<'_>, sink: &mut impl Sink) -> Result<(), Counter> {

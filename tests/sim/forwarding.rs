@@ -264,6 +264,26 @@ fn frames_larger_than_the_underlay_are_counted() -> Outcome {
 }
 
 #[test]
+fn a_frame_that_fits_some_paths_only_is_flooded_on_those() -> Outcome {
+    // From site 0 a relay leads to site 2, none to sites 1, 3 and 4.
+    let rows = [
+        vec![0.0, 4.0, 32.0, 10.0, 10.0],
+        vec![4.0, 0.0, 17.0, 20.0, 20.0],
+        vec![32.0, 17.0, 0.0, 40.0, 40.0],
+        vec![10.0, 20.0, 40.0, 0.0, 20.0],
+        vec![10.0, 20.0, 40.0, 20.0, 0.0],
+    ];
+    let (mut world, hosts) = with_hosts(over(&Matrix::from_ms(&rows).expect("the matrix is square")))?;
+    assert_eq!(world.path(0, 2), [1, 2]);
+    // One byte more than two entries of a path leave room for.
+    let frame = world.send(hosts[0], To::Everyone, 1500 - 28 - 20 - 28 - 4 - 16 + 1);
+    world.run_for(secs(1))?;
+    assert_eq!(world.frame(frame).sites(), [1, 3, 4]);
+    assert_eq!(count(&world, 0, Counter::FrameTooLong), 1);
+    Ok(())
+}
+
+#[test]
 fn an_underlay_narrower_than_configured_loses_large_frames_only() -> Outcome {
     let mut world = mesh(2, 10.0);
     change(&mut world, 0, 1, |link| Link { mtu: 1400, ..link });

@@ -15,6 +15,7 @@ impl World {
     pub fn start(&mut self, site: usize) {
         if self.sites[site].state == SiteState::Down {
             self.sites[site].power_on(self.now);
+            self.locators.insert(self.sites[site].config.locator);
             self.call(site, |engine, _, now, outbox| engine.join(now, outbox));
         }
     }

@@ -10,7 +10,7 @@ mod view;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::sim::check::{Header, Rule, Violation, status_breach};
 use crate::sim::dice::{Dice, TraceDigest};
@@ -38,6 +38,8 @@ pub struct World {
     sites: Vec<Site>,
     /// Which site's socket is bound to an address.
     bound: BTreeMap<SocketAddr, usize>,
+    /// Every locator that any site was ever started with.
+    locators: BTreeSet<SocketAddr>,
     pipes: BTreeMap<(usize, usize), Pipe>,
     hosts: Vec<Host>,
     ledger: Ledger,
@@ -67,6 +69,7 @@ impl World {
             sequence: 0,
             sites: Vec::new(),
             bound: BTreeMap::new(),
+            locators: BTreeSet::new(),
             pipes: BTreeMap::new(),
             hosts: Vec::new(),
             ledger: Ledger::default(),
@@ -239,15 +242,13 @@ impl World {
         let config = &self.sites[site].config;
         let header = Header::read(bytes);
         let own = header.is_some_and(|header| config.id.0.starts_with(&header.source));
-        let member =
-            || self.bound.contains_key(&to) || self.sites.iter().any(|other| other.config.locator == to);
         let rule = if to == self.sites[site].address && !self.corrupted {
             Rule::NotToItself
         } else if !header.is_some_and(Header::is_bounded) {
             Rule::HopsBounded
         } else if packet_len(to, bytes.len()) > usize::from(config.underlay_mtu) {
             Rule::FitsTheUnderlay
-        } else if !own && !self.corrupted && !member() {
+        } else if !own && !self.corrupted && !self.locators.contains(&to) {
             Rule::RelayToMembers
         } else {
             return;
