@@ -1,12 +1,11 @@
 //! `leond run`: opens everything, runs the driver until a signal, and closes everything.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
 use leon::driver::{Driver, Port, StopHandle, Tap, TapError, Underlay, clock};
-use leon::{Engine, Event, MemberState, NodeId};
+use leon::{Engine, Event, MemberState};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -90,7 +89,7 @@ fn stop_on_signal(mut signals: Signals, stop: StopHandle) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Tells people what happens in the mesh, by name.
+/// Watches whether the mesh takes this node. The engine logs everything else that people may want to know.
 struct Observer {
     engine: Arc<Engine>,
     stop: StopHandle,
@@ -99,38 +98,14 @@ struct Observer {
 }
 
 impl Observer {
+    /// A node that no member knows gives up when it is refused, so that whoever started it sees why. One that
+    /// is in the mesh goes on: a single member's refusal takes it from nobody else.
     fn notice(&mut self, event: &Event) {
-        match event {
-            Event::ListFetched { from } => log::info!("joining through {from}"),
-            Event::MemberJoined { name, locator, .. } => log::info!("{name} joined, at {locator}"),
-            Event::MemberLeft { name, .. } => log::info!("{name} left"),
-            Event::MemberFailed { name, .. } => log::warn!("{name} failed: no member reaches it"),
-            Event::LinkUp { id } => log::info!("link to {} is up", self.name(id)),
-            Event::LinkDown { id } => log::warn!("link to {} is down", self.name(id)),
-            Event::PathChanged { to, path, cause } => {
-                let path: Vec<_> = path.iter().map(|id| self.name(id)).collect();
-                log::info!("path to {}: {} ({cause:?})", self.name(to), path.join(", "));
-            }
-            Event::JoinRejected { by, reason } => self.refuse(*by, &reason.to_string()),
-            other => log::info!("{other:?}"),
-        }
-    }
-
-    /// A node that no member knows gives up, so that whoever started it sees why. One that is in the mesh
-    /// goes on: a single member's refusal takes it from nobody else.
-    fn refuse(&mut self, by: SocketAddr, reason: &str) {
-        let message = format!("{by} does not let this node join: {reason}");
-        log::error!("{message}");
+        let Event::JoinRejected { by, reason } = event else { return };
         let members = self.engine.status(clock::now()).members;
         if !members.iter().any(|member| member.state == MemberState::Alive) {
-            self.refused = Some(message);
+            self.refused = Some(format!("{by} does not let this node join: {reason}"));
             self.stop.stop();
         }
-    }
-
-    fn name(&self, id: &NodeId) -> String {
-        let members = self.engine.status(clock::now()).members;
-        let member = members.into_iter().find(|member| member.id == *id);
-        member.map_or_else(|| id.to_string(), |member| member.name)
     }
 }
