@@ -60,7 +60,6 @@ impl<H: FnMut(Event)> Sink for Output<H> {
     }
 
     fn event(&mut self, event: Event) {
-        log::debug!("{event:?}");
         (self.on_event)(event);
     }
 

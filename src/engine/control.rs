@@ -7,13 +7,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use log::{debug, info, warn};
+use log::debug;
 
 use crate::config::Config;
 use crate::engine::event::Event;
 use crate::engine::outbox::Outbox;
 use crate::engine::slots::Slots;
 use crate::engine::snapshot::{Peer, Snapshot};
+use crate::error::RejectReason;
 use crate::forward::fdb::{Fdb, Slot};
 use crate::hash::KeyedHash;
 use crate::latency::{self, Latency, LinkState};
@@ -106,17 +107,20 @@ impl Control {
         components.min(self.select_at).min(self.sweep_at)
     }
 
-    /// Carries out what the components want, until they want nothing more; gives a snapshot if the data
-    /// plane needs a new one.
+    /// Carries out what the components want, until they want nothing more and their deadlines lie ahead;
+    /// gives a snapshot if the data plane needs a new one.
     pub(crate) fn settle(&mut self, now: Time) -> Option<Snapshot> {
         loop {
             let membership = self.membership.take_outputs();
             let latency = self.latency.take_outputs();
             if membership.is_empty() && latency.is_empty() {
-                if now < self.select_at {
+                if now >= self.select_at {
+                    self.select_paths(now);
+                } else if now >= self.deadline() {
+                    self.timer(now);
+                } else {
                     break;
                 }
-                self.select_paths(now);
                 continue;
             }
             for output in membership {
@@ -137,13 +141,11 @@ impl Control {
             Output::Alive(prefix) => self.connect(prefix, now),
             Output::Left(prefix) => {
                 if let Some((id, name)) = self.disconnect(prefix, now) {
-                    info!("{name} has left");
                     self.outbox.events.push(Event::MemberLeft { id, name });
                 }
             }
             Output::Failed(prefix) => {
                 if let Some((id, name)) = self.disconnect(prefix, now) {
-                    warn!("{name} has failed: no member reaches it");
                     self.outbox.events.push(Event::MemberFailed { id, name });
                 }
             }
@@ -156,17 +158,23 @@ impl Control {
                 self.is_unpublished = true;
             }
             Output::ListFetched(from) => {
-                info!("fetched the member list from {from}");
                 self.outbox.events.push(Event::ListFetched { from });
             }
+            Output::Joined(by) => {
+                self.outbox.events.extend(self.name_of(by).map(|(by, _)| Event::Joined { by }));
+            }
+            Output::Withdrawn => {
+                for prefix in self.live_members() {
+                    self.disconnect(prefix, now);
+                }
+            }
             Output::Rejected(by, reason) => {
-                warn!("{by} refuses this node: {reason}");
                 self.outbox.events.push(Event::JoinRejected { by, reason });
             }
             Output::Refused(reason) => {
                 debug!("refused a node: {reason}");
                 self.counters.bump(match reason {
-                    crate::RejectReason::ListFull => Counter::MemberLimit,
+                    RejectReason::ListFull => Counter::MemberLimit,
                     _ => Counter::MemberConflict,
                 });
             }
@@ -190,16 +198,10 @@ impl Control {
             }
             Output::RowRequest(to, from) => self.send_on_path(to, &Message::RowRequest { from }),
             Output::LinkUp(prefix) => {
-                if let Some((id, name)) = self.name_of(prefix) {
-                    info!("the link to {name} is up");
-                    self.outbox.events.push(Event::LinkUp { id });
-                }
+                self.outbox.events.extend(self.name_of(prefix).map(|(id, _)| Event::LinkUp { id }));
             }
             Output::LinkDown(prefix) => {
-                if let Some((id, name)) = self.name_of(prefix) {
-                    warn!("the link to {name} is down");
-                    self.outbox.events.push(Event::LinkDown { id });
-                }
+                self.outbox.events.extend(self.name_of(prefix).map(|(id, _)| Event::LinkDown { id }));
             }
             Output::Changed => self.select_at = self.select_at.min(now + SELECT_DELAY),
             Output::Lost(from, to) => {
@@ -227,7 +229,6 @@ impl Control {
         let session = Arc::new(Session::new(own, incarnation));
         self.connections.insert(prefix, Connection { slot, incarnation, session });
         self.latency.add(prefix, incarnation, now);
-        info!("{name} at {locator} is a member");
         self.outbox.events.push(Event::MemberJoined { id, name, locator });
     }
 
@@ -256,13 +257,8 @@ impl Control {
         for Change { to, cause } in selection.changes {
             self.is_unpublished = true;
             let path = self.ids_of(&self.router.path(to));
-            if let Some((id, name)) = self.name_of(to) {
-                let hops: Vec<_> =
-                    self.router.path(to).hops().iter().filter_map(|hop| self.name_of(*hop)).collect();
-                let hops: Vec<_> = hops.iter().map(|(_, name)| name.as_str()).collect();
-                info!("path to {name}: {} ({cause:?})", hops.join(" > "));
-                self.outbox.events.push(Event::PathChanged { to: id, path, cause });
-            }
+            let event = self.name_of(to).map(|(id, _)| Event::PathChanged { to: id, path, cause });
+            self.outbox.events.extend(event);
         }
     }
 

@@ -15,6 +15,11 @@ pub enum Event {
         /// The member that sent the list.
         from: SocketAddr,
     },
+    /// A member has this node in its list: the node is a member now.
+    Joined {
+        /// The first member to say so.
+        by: NodeId,
+    },
     /// A node became a member, or a failed one came back.
     MemberJoined {
         /// Its identity.
@@ -38,7 +43,7 @@ pub enum Event {
         /// Its name.
         name: String,
     },
-    /// A member refuses this node.
+    /// A member refuses this node. Before any other has taken it the node then starts over after 2 s.
     JoinRejected {
         /// Who refuses.
         by: SocketAddr,

@@ -3,6 +3,7 @@
 //! The control plane builds a new one when something changed; forwarders read the one they hold until they
 //! notice, by a generation counter, that there is a newer one.
 
+use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,13 +30,38 @@ pub(crate) struct Peer {
     pub(crate) segments: Vec<Segment>,
 }
 
+/// A locator as three words, which hash in half the time of a [`SocketAddr`]. An IPv4 address has the place
+/// of its IPv4-mapped one, which no locator has.
+#[derive(Debug, PartialEq, Eq)]
+struct LocatorKey(u64, u64, u16);
+
+impl LocatorKey {
+    fn of(locator: SocketAddr) -> Self {
+        let address = match locator {
+            SocketAddr::V4(v4) => 0xffff << 32 | u128::from(v4.ip().to_bits()),
+            SocketAddr::V6(v6) => v6.ip().to_bits(),
+        };
+        LocatorKey((address >> 64) as u64, address as u64, locator.port())
+    }
+}
+
+impl Hash for LocatorKey {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.1);
+        if self.0 != 0 {
+            hasher.write_u64(self.0);
+        }
+        hasher.write_u16(self.2);
+    }
+}
+
 /// All members, found by slot, by prefix and by locator.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) own_locator: SocketAddr,
     by_slot: Vec<Option<Arc<Peer>>>,
     by_prefix: HashMap<NodePrefix, Arc<Peer>, KeyedHash>,
-    by_locator: HashMap<SocketAddr, Arc<Peer>, KeyedHash>,
+    by_locator: HashMap<LocatorKey, Arc<Peer>, KeyedHash>,
     /// The segments this node serves, each with the other members that do.
     floods: BTreeMap<Segment, Vec<Arc<Peer>>>,
 }
@@ -64,7 +90,7 @@ impl Snapshot {
             }
             snapshot.by_slot[usize::from(peer.slot)] = Some(Arc::clone(&peer));
             snapshot.by_prefix.insert(peer.prefix, Arc::clone(&peer));
-            snapshot.by_locator.insert(peer.address, peer);
+            snapshot.by_locator.insert(LocatorKey::of(peer.address), peer);
         }
         snapshot
     }
@@ -81,7 +107,7 @@ impl Snapshot {
 
     /// The member with this locator.
     pub(crate) fn at(&self, locator: SocketAddr) -> Option<&Peer> {
-        self.by_locator.get(&locator).map(Arc::as_ref)
+        self.by_locator.get(&LocatorKey::of(locator)).map(Arc::as_ref)
     }
 
     /// The other members that serve a segment; `None` if this node does not.

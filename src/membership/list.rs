@@ -155,6 +155,12 @@ impl List {
         may_return
     }
 
+    /// Forgets everybody.
+    pub(crate) fn clear(&mut self) {
+        self.members.clear();
+        self.digest = 0;
+    }
+
     /// Forgets nodes that have not been members for [`REMEMBERED`].
     pub(crate) fn forget_old(&mut self, now: Time) {
         self.members

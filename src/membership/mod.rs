@@ -63,8 +63,12 @@ pub(crate) enum Output {
     Renewed,
     /// A seed or a member has sent its list in answer to a joiner's question.
     ListFetched(SocketAddr),
+    /// A member has the own node in its list: the node is a member.
+    Joined(NodePrefix),
     /// A member refuses the own node.
     Rejected(SocketAddr, RejectReason),
+    /// The own node was refused before anybody took it: its list is empty again.
+    Withdrawn,
     /// A record was refused.
     Refused(RejectReason),
     /// An answer came that nothing was asked for.
@@ -78,7 +82,9 @@ enum Phase {
     Idle,
     /// Asks one seed after the other for the list.
     Fetching,
-    /// Is a member.
+    /// Has the list and sends joins; nobody has acknowledged one.
+    Announcing,
+    /// Is a member, by the word of another one or as the first of the mesh.
     Joined,
     /// Says that it leaves; so many times more.
     Leaving { repeats: u8 },
@@ -162,7 +168,7 @@ impl Membership {
 
     /// False once the node has said that it leaves, and before it joins.
     pub(crate) fn is_active(&self) -> bool {
-        matches!(self.phase, Phase::Fetching | Phase::Joined)
+        matches!(self.phase, Phase::Fetching | Phase::Announcing | Phase::Joined)
     }
 
     /// What has come up since the last call, in order.

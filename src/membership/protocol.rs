@@ -49,6 +49,10 @@ impl Membership {
         }
         if known == self.own.version {
             self.unacknowledged.remove(&from);
+            if self.phase != Phase::Joined {
+                self.phase = Phase::Joined;
+                self.outputs.push(Output::Joined(from));
+            }
         }
         self.merge_alive(record, now);
     }
@@ -67,9 +71,25 @@ impl Membership {
             Some((backoff, by)) if version == self.own.version => {
                 *backoff = Backoff::rejected(now);
                 self.outputs.push(Output::Rejected(by, reason));
+                if self.phase == Phase::Announcing {
+                    self.withdraw(now);
+                }
             }
             _ => self.outputs.push(Output::Unexpected),
         }
+    }
+
+    /// Starts over some time later: what is in the way may be the node's own former life, and a node that is
+    /// refused must not disturb those who are members.
+    fn withdraw(&mut self, now: Time) {
+        self.list.clear();
+        self.unacknowledged.clear();
+        self.probes.clear();
+        self.unreachable.clear();
+        self.questions.clear();
+        self.phase = Phase::Fetching;
+        self.seed_question = Backoff::fetching_again(now);
+        self.outputs.push(Output::Withdrawn);
     }
 
     /// A member says that it leaves.
@@ -110,9 +130,9 @@ impl Membership {
             self.outputs.push(Output::Unexpected);
             return;
         };
+        self.seed_question = Backoff::seeking(now);
         if self.phase == Phase::Fetching {
-            self.phase = Phase::Joined;
-            self.seed_question = Backoff::seeking(now);
+            self.phase = Phase::Announcing;
             self.outputs.push(Output::ListFetched(question.to));
         }
         for Listed { record, state } in entries {

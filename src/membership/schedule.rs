@@ -59,6 +59,11 @@ impl Backoff {
         Backoff { at: now + REJECTED_INTERVAL, interval: REJECTED_INTERVAL, max: REJECTED_INTERVAL }
     }
 
+    /// As [`fetching`](Self::fetching), for a node that was refused.
+    pub(super) fn fetching_again(now: Time) -> Self {
+        Backoff { at: now + REJECTED_INTERVAL, interval: REJECTED_INTERVAL, max: FETCH_INTERVAL_MAX }
+    }
+
     pub(super) fn probing(now: Time) -> Self {
         Backoff { at: now + PROBE_INTERVAL, interval: PROBE_INTERVAL, max: PROBE_INTERVAL_MAX }
     }
@@ -87,7 +92,7 @@ impl Membership {
         match self.phase {
             Phase::Idle | Phase::Gone => {}
             Phase::Leaving { repeats } => self.repeat_leave(repeats),
-            Phase::Fetching | Phase::Joined => {
+            Phase::Fetching | Phase::Announcing | Phase::Joined => {
                 self.ask_next_seed(now);
                 self.repeat_joins(now);
                 self.probe_failed(now);
@@ -173,7 +178,7 @@ impl Membership {
         match self.phase {
             Phase::Idle | Phase::Gone => Time::NEVER,
             Phase::Leaving { .. } => now + LEAVE_INTERVAL,
-            Phase::Fetching | Phase::Joined => {
+            Phase::Fetching | Phase::Announcing | Phase::Joined => {
                 let seeds = if self.seeds.is_empty() { Time::NEVER } else { self.seed_question.at };
                 let joins = self.unacknowledged.values().map(|backoff| backoff.at);
                 let probes = self.probes.values().map(|backoff| backoff.at);

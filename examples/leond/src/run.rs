@@ -1,11 +1,13 @@
 //! `leond run`: opens everything, runs the driver until a signal, and closes everything.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use leon::driver::{Driver, Port, StopHandle, Tap, TapError, Underlay, clock};
-use leon::{Engine, Event, MemberState};
+use leon::{Engine, Event, NodeId, RejectReason, Time};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -13,7 +15,7 @@ use crate::Failure;
 use crate::cli::RunArgs;
 use crate::config::{Plan, Settings};
 use crate::control::ControlSocket;
-use crate::status::Report;
+use crate::status::{Report, describe_path};
 
 /// Runs a node until SIGINT or SIGTERM.
 pub(crate) fn run(arguments: RunArgs) -> Result<(), Failure> {
@@ -42,15 +44,13 @@ pub(crate) fn run(arguments: RunArgs) -> Result<(), Failure> {
         plan.listen,
         status.locator
     );
-    let mut observer = Observer { stop: driver.stop_handle(), engine, refused: None };
+    let mut observer = Observer { stop: driver.stop_handle(), engine, standing: Standing::Unknown };
     driver.run(|event| observer.notice(&event)).context("the driver stopped")?;
-    match observer.refused {
-        Some(reason) => Err(Failure::Runtime(anyhow!(reason))),
-        None => {
-            log::info!("left the mesh");
-            Ok(())
-        }
+    if let Standing::GivenUp(reason) = observer.standing {
+        return Err(Failure::Runtime(anyhow!(reason)));
     }
+    log::info!("left the mesh");
+    Ok(())
 }
 
 fn plan(arguments: RunArgs) -> anyhow::Result<Plan> {
@@ -89,23 +89,75 @@ fn stop_on_signal(mut signals: Signals, stop: StopHandle) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Watches whether the mesh takes this node. The engine logs everything else that people may want to know.
+/// A node that is refused for this long gives up: longer than its own former life, which may be what is in
+/// the way, needs to fail.
+const REFUSED_LIMIT: Duration = Duration::from_secs(10);
+
+/// How the mesh takes to this node.
+enum Standing {
+    /// Nobody has said anything.
+    Unknown,
+    /// Refused, since then.
+    Refused(Time),
+    /// A member.
+    Member,
+    /// Refused for too long, for this reason.
+    GivenUp(String),
+}
+
+/// Tells people what happens in the mesh, by name.
 struct Observer {
     engine: Arc<Engine>,
     stop: StopHandle,
-    /// Why the mesh does not take this node.
-    refused: Option<String>,
+    standing: Standing,
 }
 
 impl Observer {
-    /// A node that no member knows gives up when it is refused, so that whoever started it sees why. One that
-    /// is in the mesh goes on: a single member's refusal takes it from nobody else.
     fn notice(&mut self, event: &Event) {
-        let Event::JoinRejected { by, reason } = event else { return };
-        let members = self.engine.status(clock::now()).members;
-        if !members.iter().any(|member| member.state == MemberState::Alive) {
-            self.refused = Some(format!("{by} does not let this node join: {reason}"));
-            self.stop.stop();
+        match event {
+            Event::ListFetched { from } => log::info!("joining through {from}"),
+            Event::Joined { by } => {
+                log::info!("{} has taken this node into the mesh", self.name(by));
+                self.standing = Standing::Member;
+            }
+            Event::MemberJoined { name, locator, .. } => log::info!("{name} is a member, at {locator}"),
+            Event::MemberLeft { name, .. } => log::info!("{name} has left"),
+            Event::MemberFailed { name, .. } => log::warn!("{name} has failed: no member reaches it"),
+            Event::LinkUp { id } => log::info!("the link to {} is up", self.name(id)),
+            Event::LinkDown { id } => log::warn!("the link to {} is down", self.name(id)),
+            Event::PathChanged { to, path, cause } => {
+                let names: Vec<_> = path.iter().map(|id| self.name(id)).collect();
+                log::info!("path to {}: {} ({cause:?})", self.name(to), describe_path(&names));
+            }
+            Event::JoinRejected { by, reason } => self.refuse(*by, *reason),
+            other => log::info!("{other:?}"),
         }
+    }
+
+    /// A node that no member takes gives up after a while, so that whoever started it sees why. One that is
+    /// in the mesh goes on: a single member's refusal takes it from nobody else.
+    fn refuse(&mut self, by: SocketAddr, reason: RejectReason) {
+        let advice = match reason {
+            // Without security the identity follows from the name.
+            RejectReason::NameTaken | RejectReason::IdTaken => "choose another name, or stop the other node",
+            RejectReason::LocatorTaken => "check the address to advertise, or stop the other node",
+            _ => "see the log of that member",
+        };
+        let message = format!("{by} does not let this node join: {reason}; {advice}");
+        log::error!("{message}");
+        match self.standing {
+            Standing::Unknown => self.standing = Standing::Refused(clock::now()),
+            Standing::Refused(since) if clock::now().since(since) >= REFUSED_LIMIT => {
+                self.standing = Standing::GivenUp(message);
+                self.stop.stop();
+            }
+            Standing::Refused(_) | Standing::Member | Standing::GivenUp(_) => {}
+        }
+    }
+
+    fn name(&self, id: &NodeId) -> String {
+        let members = self.engine.status(clock::now()).members;
+        let member = members.into_iter().find(|member| member.id == *id);
+        member.map_or_else(|| id.to_string(), |member| member.name)
     }
 }

@@ -111,11 +111,7 @@ impl Member {
             ms(self.rtt_ms),
             ms(self.jitter_ms),
             if alive { format!("{:.1}", self.loss_pct) } else { "-".to_owned() },
-            match self.path.split_last() {
-                None => "-".to_owned(),
-                Some((_, [])) => "direct".to_owned(),
-                Some((_, relays)) => format!("via {}", relays.join(", ")),
-            },
+            describe_path(&self.path),
             ms(self.path_ms),
             ms(self.direct_ms),
         ]
@@ -141,6 +137,15 @@ impl Host {
             self.vlan.to_string(),
             format!("{:.1}", self.age_s),
         ]
+    }
+}
+
+/// A path for people; `names` are those of the relays in order and of the destination.
+pub(crate) fn describe_path(names: &[String]) -> String {
+    match names.split_last() {
+        None => "-".to_owned(),
+        Some((_, [])) => "direct".to_owned(),
+        Some((_, relays)) => format!("via {}", relays.join(", ")),
     }
 }
 

@@ -1,0 +1,232 @@
+//! What must hold once nothing changes any more: one list, one database, paths as good as the oracle's,
+//! every frame where it belongs.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::config::MAX_HOPS;
+use crate::sim::check::{Rule, Violation};
+use crate::sim::host::To;
+use crate::sim::oracle::{Costs, lowest_costs, path_cost};
+use crate::sim::world::World;
+use crate::{LinkStatus, MemberState, NodeId, Segment, Status};
+
+impl World {
+    /// What the engines disagree about, or what their common list differs from: `None` once all running
+    /// engines have one member list, that of the running ones, and one latency database.
+    pub fn disagreement(&self) -> Option<Violation> {
+        let sites = self.running();
+        let first = self.status(*sites.first()?)?;
+        let mut lists = Vec::new();
+        let mut expected = BTreeMap::new();
+        let mut databases = None;
+        for &site in &sites {
+            let status = self.status(site)?;
+            expected.insert(status.id, status.incarnation);
+            if status.latency != first.latency && databases.is_none() {
+                let detail = difference(&status.latency, &first.latency);
+                databases = Some(self.violation_at(site, Rule::DatabasesAgree, detail));
+            }
+            lists.push((site, status.list_digest, list_of(&status)));
+        }
+        for (site, digest, list) in lists {
+            if list != expected {
+                let detail = format!("holds {list:?}, running are {expected:?}");
+                return Some(self.violation_at(site, Rule::ListsAgree, detail));
+            }
+            if digest != first.list_digest {
+                let detail = format!("digest {digest:x}, elsewhere {:x}", first.list_digest);
+                return Some(self.violation_at(site, Rule::ListsAgree, detail));
+            }
+        }
+        databases
+    }
+
+    /// A path that costs more than the oracle's on the engine's own database by more than the hysteresis, on
+    /// both averages; or a member without any path although there is one.
+    ///
+    /// The oracle takes the higher average of each link, so its path costs no more on either.
+    pub fn bad_path(&self) -> Option<Violation> {
+        let sites = self.running();
+        let index: BTreeMap<NodeId, usize> =
+            sites.iter().enumerate().map(|(index, &site)| (self.config(site).id, index)).collect();
+        let mut judge: Option<Judge> = None;
+        for (own, &site) in sites.iter().enumerate() {
+            let status = self.status(site)?;
+            let charge_ns = nanos(self.config(site).relay_charge);
+            let same =
+                judge.take().filter(|judge| judge.latency == status.latency && judge.charge_ns == charge_ns);
+            let Judge { fast, slow, best, .. } =
+                &*judge.insert(same.unwrap_or_else(|| Judge::new(&status, &index, charge_ns)));
+            for member in status.members.iter().filter(|member| member.state == MemberState::Alive) {
+                let Some(best_ns) = index.get(&member.id).and_then(|&to| best[own][to]) else { continue };
+                let hops = member.path.iter().map(|id| index.get(id).copied());
+                let path: Option<Vec<usize>> = core::iter::once(Some(own)).chain(hops).collect();
+                let is_worse = |links: &Costs| {
+                    let cost_ns = path.as_ref().and_then(|path| path_cost(links, charge_ns, path));
+                    cost_ns.is_none_or(|cost_ns| best_ns + hysteresis_ns(cost_ns) < cost_ns)
+                };
+                if is_worse(fast) && is_worse(slow) {
+                    let detail = format!("best is {best_ns} ns: {member:?}");
+                    return Some(self.violation_at(site, Rule::PathsNearOptimal, detail));
+                }
+            }
+        }
+        None
+    }
+
+    /// Lets the world go on until its engines agree and their paths are good; says how long that took.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that was broken; after `limit`, what the engines still disagree about.
+    pub fn settle(&mut self, limit: Duration) -> Result<Duration, Violation> {
+        let unsettled = |world: &World| world.disagreement().or_else(|| world.bad_path());
+        match self.run_until(limit, |world| unsettled(world).is_none())? {
+            Some(passed) => Ok(passed),
+            None => Err(unsettled(self).expect("run_until has just seen it")),
+        }
+    }
+
+    /// Checks everything that holds at rest, on a healed and calm underlay: that engines agree, that paths
+    /// are good, and, by new hosts at each running site, that frames arrive where they belong.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that was broken.
+    pub fn check_at_rest(&mut self) -> Result<(), Violation> {
+        self.check_tables()?;
+        if let Some(violation) = self.disagreement().or_else(|| self.bad_path()) {
+            return Err(violation);
+        }
+        let mut segments: Vec<Segment> =
+            self.running().iter().flat_map(|&site| self.config(site).segments.clone()).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        segments.into_iter().try_for_each(|segment| self.check_delivery(segment))
+    }
+
+    /// Broadcasts from each site of the segment, then unicasts between each two.
+    fn check_delivery(&mut self, segment: Segment) -> Result<(), Violation> {
+        let mut sites = self.running();
+        sites.retain(|&site| self.config(site).segments.contains(&segment));
+        let hosts: Vec<usize> = sites.iter().map(|&site| self.add_host_in(site, segment, None)).collect();
+        let wait = self.longest_way();
+
+        let broadcasts: Vec<usize> = hosts.iter().map(|&host| self.send(host, To::Everyone, 60)).collect();
+        self.run_for(wait)?;
+        for (&site, &frame) in sites.iter().zip(&broadcasts) {
+            let others: Vec<usize> = sites.iter().copied().filter(|&other| other != site).collect();
+            let reached = self.frame(frame).sites();
+            if reached != others {
+                let detail = format!("reached {reached:?}, not {others:?} in {segment:?}");
+                return Err(self.violation_at(site, Rule::BroadcastReachesAll, detail));
+            }
+        }
+
+        let mut unicasts = Vec::new();
+        for (&site, &host) in sites.iter().zip(&hosts) {
+            for (&other, &to) in sites.iter().zip(&hosts).filter(|&(&other, _)| other != site) {
+                unicasts.push((site, other, self.send(host, To::Host(to), 60)));
+            }
+        }
+        self.run_for(wait)?;
+        for (site, other, frame) in unicasts {
+            let reached = self.frame(frame).sites();
+            if reached != [other] {
+                let detail = format!("reached {reached:?}, not {other} in {segment:?}");
+                return Err(self.violation_at(site, Rule::UnicastReachesOne, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the longest path may take.
+    fn longest_way(&self) -> Duration {
+        let sites = self.running();
+        let pairs = sites.iter().flat_map(|&from| sites.iter().map(move |&to| (from, to)));
+        let links = pairs.filter_map(|(from, to)| self.link(from, to));
+        let slowest_ns = links.map(|link| link.delay_ns + link.jitter_ns).max().unwrap_or(0);
+        Duration::from_nanos(slowest_ns * MAX_HOPS as u64) + Duration::from_millis(10)
+    }
+
+    /// The true round-trip times of the underlay between all sites, in nanoseconds, jitter at its mean.
+    pub fn true_costs(&self) -> Costs {
+        let one_way = |from, to| {
+            self.link(from, to).filter(|link| link.up).map(|link| link.delay_ns + link.jitter_ns / 2)
+        };
+        let round_trip = |from, to| Some(one_way(from, to)? + one_way(to, from)?);
+        let sites = self.sites();
+        (0..sites).map(|from| (0..sites).map(|to| round_trip(from, to)).collect()).collect()
+    }
+
+    fn violation_at(&self, site: usize, rule: Rule, detail: String) -> Violation {
+        Violation { seed: self.seed(), at: self.now(), site: Some(site), rule, detail }
+    }
+}
+
+/// What follows from one latency database; at rest all engines have the same.
+struct Judge {
+    latency: Vec<LinkStatus>,
+    charge_ns: u64,
+    fast: Costs,
+    slow: Costs,
+    /// The oracle's, by the higher average of each link.
+    best: Costs,
+}
+
+impl Judge {
+    fn new(status: &Status, index: &BTreeMap<NodeId, usize>, charge_ns: u64) -> Self {
+        let higher = costs(status, index, |link| link.fast.max(link.slow));
+        Judge {
+            latency: status.latency.clone(),
+            charge_ns,
+            fast: costs(status, index, |link| link.fast),
+            slow: costs(status, index, |link| link.slow),
+            best: lowest_costs(&higher, charge_ns, MAX_HOPS),
+        }
+    }
+}
+
+/// The live members an engine lists, itself included, with their incarnations.
+fn list_of(status: &Status) -> BTreeMap<NodeId, u64> {
+    let alive = status.members.iter().filter(|member| member.state == MemberState::Alive);
+    let others = alive.map(|member| (member.id, member.incarnation));
+    others.chain([(status.id, status.incarnation)]).collect()
+}
+
+/// The entries in which two databases differ.
+fn difference(here: &[LinkStatus], elsewhere: &[LinkStatus]) -> String {
+    let only_here: Vec<_> = here.iter().filter(|link| !elsewhere.contains(link)).collect();
+    let only_elsewhere: Vec<_> = elsewhere.iter().filter(|link| !here.contains(link)).collect();
+    format!("only here {only_here:?}, only elsewhere {only_elsewhere:?}")
+}
+
+/// The latency database of an engine as the oracle takes it: a round-trip time and what the loss costs.
+fn costs(
+    status: &Status,
+    index: &BTreeMap<NodeId, usize>,
+    rtt: impl Fn(&LinkStatus) -> Option<Duration>,
+) -> Costs {
+    let mut costs = vec![vec![None; index.len()]; index.len()];
+    for link in &status.latency {
+        let Some((&from, &to)) = index.get(&link.from).zip(index.get(&link.to)) else { continue };
+        costs[from][to] = rtt(link).map(|rtt| nanos(rtt) + loss_ns(link.loss));
+    }
+    costs
+}
+
+/// What the loss of a link costs: -ln(1 - p) of 200 ms, the time after which senders usually repeat.
+fn loss_ns(loss: u8) -> u64 {
+    let kept: f64 = 1.0 - f64::from(loss.min(254)) / 255.0;
+    (-kept.ln() * 200e6) as u64
+}
+
+/// How much better another path must be: 0.5 ms and 5 % (DESIGN §5).
+fn hysteresis_ns(cost_ns: u64) -> u64 {
+    (cost_ns / 20).max(500_000)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
+}

@@ -1,0 +1,156 @@
+//! One site: an engine with its clock, its socket's address and its outputs, over as many lives as it is
+//! started.
+//!
+//! Knows neither the other sites nor the underlay.
+
+use core::net::SocketAddr;
+
+use crate::sim::dice::Dice;
+use crate::{Config, Datagram, Engine, Event, Forwarder, Frame, Segment, Sink, Time};
+
+/// What a site's host was told to do with its engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteState {
+    /// There is no engine: not started yet, or crashed.
+    Down,
+    /// The engine was told to join.
+    Running,
+    /// The engine was told to leave; its socket stays open.
+    Leaving,
+}
+
+pub(super) struct Site {
+    pub(super) config: Config,
+    /// Where the socket is bound; the locator in the configuration may lie about it.
+    pub(super) address: SocketAddr,
+    pub(super) state: SiteState,
+    /// How often the site was started.
+    pub(super) lives: u64,
+    /// What the engine said happened, over all lives, in the world's time.
+    pub(super) events: Vec<(Time, Event)>,
+    /// When the engine wants its timer called, in the world's time.
+    pub(super) deadline: Time,
+    /// Sites of different groups cannot reach each other.
+    pub(super) group: usize,
+    machine: Option<Machine>,
+    dice: Dice,
+}
+
+/// What runs during one life.
+struct Machine {
+    engine: Engine,
+    forwarder: Forwarder,
+    /// The engine's clock less the world's, in nanoseconds.
+    clock_offset_ns: u64,
+}
+
+/// What one call put out.
+#[derive(Default)]
+pub(super) struct Outbox {
+    pub(super) datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    pub(super) frames: Vec<(Segment, Vec<u8>)>,
+    pub(super) events: Vec<Event>,
+    deadline: Option<Time>,
+}
+
+impl Sink for Outbox {
+    fn datagram(&mut self, datagram: Datagram<'_>) {
+        let mut bytes = Vec::with_capacity(datagram.len());
+        datagram.append_to(&mut bytes);
+        self.datagrams.push((datagram.to, bytes));
+    }
+
+    fn frame(&mut self, frame: Frame<'_>) {
+        self.frames.push((frame.segment, frame.bytes.to_vec()));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn deadline(&mut self, at: Time) {
+        self.deadline = Some(at);
+    }
+}
+
+/// How a call left the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DeadlineVerdict {
+    /// Ahead of now, and the sink was told.
+    Ahead,
+    /// Not after now.
+    Passed,
+    /// Moved without a word to the sink, or not where the sink was told.
+    NotTold,
+}
+
+impl Site {
+    pub(super) fn new(config: Config, dice: Dice) -> Self {
+        Site {
+            address: config.locator,
+            config,
+            state: SiteState::Down,
+            lives: 0,
+            events: Vec::new(),
+            deadline: Time::NEVER,
+            group: 0,
+            machine: None,
+            dice,
+        }
+    }
+
+    /// Begins another life at `now`: fresh entropy, another clock, a higher incarnation.
+    pub(super) fn power_on(&mut self, now: Time) {
+        self.lives += 1;
+        self.config.incarnation = now.as_nanos() + self.lives;
+        self.dice.fill(&mut self.config.entropy);
+        let clock_offset_ns = self.dice.below(1 << 50);
+        let local_now = Time::from_nanos(now.as_nanos() + clock_offset_ns);
+        let engine = Engine::new(self.config.clone(), local_now).expect("the site's configuration is valid");
+        self.machine = Some(Machine { forwarder: engine.forwarder(), engine, clock_offset_ns });
+        self.state = SiteState::Running;
+    }
+
+    /// Ends the life without a word.
+    pub(super) fn power_off(&mut self) {
+        self.machine = None;
+        self.state = SiteState::Down;
+        self.deadline = Time::NEVER;
+    }
+
+    pub(super) fn engine(&self) -> Option<&Engine> {
+        self.machine.as_ref().map(|machine| &machine.engine)
+    }
+
+    /// The instant `now` of the world on the engine's clock.
+    pub(super) fn local(&self, now: Time) -> Time {
+        let offset_ns = self.machine.as_ref().map_or(0, |machine| machine.clock_offset_ns);
+        Time::from_nanos(now.as_nanos() + offset_ns)
+    }
+
+    /// Makes one call into the engine. `None` if the site is down.
+    pub(super) fn call(
+        &mut self,
+        now: Time,
+        act: impl FnOnce(&Engine, &mut Forwarder, Time, &mut Outbox),
+    ) -> Option<(Outbox, DeadlineVerdict)> {
+        let local_now = self.local(now);
+        let machine = self.machine.as_mut()?;
+        let before = machine.engine.deadline();
+        let mut outbox = Outbox::default();
+        act(&machine.engine, &mut machine.forwarder, local_now, &mut outbox);
+        let after = machine.engine.deadline();
+        let verdict = if outbox.deadline.unwrap_or(before) != after {
+            DeadlineVerdict::NotTold
+        } else if after <= local_now {
+            DeadlineVerdict::Passed
+        } else {
+            DeadlineVerdict::Ahead
+        };
+        self.deadline = match after {
+            Time::NEVER => Time::NEVER,
+            at => Time::from_nanos(at.as_nanos().saturating_sub(machine.clock_offset_ns)),
+        };
+        Some((outbox, verdict))
+    }
+}

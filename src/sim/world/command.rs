@@ -1,0 +1,90 @@
+//! What sites, hosts and strangers are told to do. What that sets off happens when the world runs.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::sim::check::Violation;
+use crate::sim::host::To;
+use crate::sim::site::SiteState;
+use crate::sim::world::{Happening, World};
+use crate::{FrameIn, MacAddr, Segment};
+
+/// Commands to sites, hosts and strangers. What they set off happens when the world runs.
+impl World {
+    /// Starts a site that is down and has it join.
+    pub fn start(&mut self, site: usize) {
+        if self.sites[site].state == SiteState::Down {
+            self.sites[site].power_on(self.now);
+            self.call(site, |engine, _, now, outbox| engine.join(now, outbox));
+        }
+    }
+
+    /// Starts all sites, the first one first, a millisecond apart.
+    ///
+    /// # Errors
+    ///
+    /// A rule that was broken meanwhile.
+    pub fn start_all(&mut self) -> Result<(), Violation> {
+        for site in 0..self.sites.len() {
+            self.start(site);
+            self.run_for(Duration::from_millis(1))?;
+        }
+        Ok(())
+    }
+
+    /// The site is gone, without a word.
+    pub fn crash(&mut self, site: usize) {
+        self.sites[site].power_off();
+    }
+
+    /// [`crash`](World::crash) and [`start`](World::start).
+    pub fn restart(&mut self, site: usize) {
+        self.crash(site);
+        self.start(site);
+    }
+
+    /// The site leaves; its socket stays open.
+    pub fn leave(&mut self, site: usize) {
+        if self.sites[site].state == SiteState::Running {
+            self.sites[site].state = SiteState::Leaving;
+            self.call(site, |engine, _, now, outbox| engine.leave(now, outbox));
+        }
+    }
+
+    /// The host sends a frame of `len` bytes, or the shortest that can be told apart if that is longer. Returns its
+    /// index in the ledger.
+    pub fn send(&mut self, host: usize, to: To, len: usize) -> usize {
+        let mac = match to {
+            To::Host(other) => self.hosts[other].mac,
+            To::Everyone => MacAddr::BROADCAST,
+            To::Mac(mac) => mac,
+        };
+        let tag = self.ledger.frames.len() as u64;
+        let frame = self.hosts[host].frame(mac, tag, len);
+        self.send_bytes(self.hosts[host].site, self.hosts[host].segment, &frame)
+    }
+
+    /// Something at the site sends these bytes as a frame. Returns its index in the ledger.
+    pub fn send_bytes(&mut self, site: usize, segment: Segment, frame: &[u8]) -> usize {
+        let index = self.ledger.sent(site, segment, frame);
+        let mut bytes = frame.to_vec();
+        self.call(site, |_, forwarder, now, outbox| {
+            forwarder.frame_in(now, FrameIn { segment, bytes: &mut bytes }, outbox);
+        });
+        index
+    }
+
+    /// A datagram reaches the site at once, whoever sent it.
+    pub fn inject(&mut self, site: usize, from: SocketAddr, bytes: Vec<u8>) {
+        self.push(self.now, Happening::Datagram { site, from, bytes });
+    }
+
+    /// Up to `count` of the latest datagrams for the site, picked at random, reach it once more.
+    pub fn replay(&mut self, site: usize, count: usize) {
+        let known = self.overheard(site);
+        for _ in 0..count.min(known.len()) {
+            let (from, bytes) = &known[self.dice.below(known.len() as u64) as usize];
+            self.inject(site, *from, bytes.clone());
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Nothing on the way of a frame allocates: proved by counting allocations.
+
+#[path = "common/mesh.rs"]
+mod mesh;
+
+use leon::{DatagramIn, FrameIn, Segment};
+use mesh::{Counting, Mesh, frame, locator};
+
+const LOCAL: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const REMOTE: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+fn allocations(act: impl FnMut()) -> u64 {
+    allocation_counter::measure(act).count_total
+}
+
+#[test]
+fn no_frame_allocates_from_local_network_to_datagram() {
+    let mut mesh = Mesh::new(3);
+    mesh.introduce(REMOTE, 2, 0);
+    let mut sink = Counting::default();
+    let mut unicast = frame(REMOTE, LOCAL, 1400);
+    let mut broadcast = frame([0xff; 6], [6, 0, 0, 0, 0, 0], 60);
+    let now = mesh.now;
+    let count = allocations(|| {
+        for round in 0..1000u32 {
+            // New hosts are learned on the way.
+            broadcast[7..11].copy_from_slice(&round.to_be_bytes());
+            for bytes in [&mut unicast, &mut broadcast] {
+                mesh.forwarders[0].frame_in(now, FrameIn { segment: Segment::DEFAULT, bytes }, &mut sink);
+            }
+        }
+    });
+    assert_eq!(count, 0);
+    assert!(sink.bytes > 1000 * 1400, "the frames were sent");
+}
+
+#[test]
+fn no_datagram_allocates_that_is_relayed_or_delivered() {
+    let mut mesh = Mesh::new(3);
+    mesh.introduce(REMOTE, 2, 0);
+    let datagrams: Vec<_> =
+        (0..1000).map(|_| mesh.send(0, &mut frame(REMOTE, LOCAL, 1400)).datagrams.remove(0)).collect();
+    assert!(datagrams.iter().all(|(to, _)| *to == locator(1)), "the path goes through the relay");
+    let mut sink = Counting::default();
+    let now = mesh.now;
+    let mut bytes: Vec<Vec<u8>> = datagrams.into_iter().map(|(_, bytes)| bytes).collect();
+    for (from, at) in [(0, 1), (1, 2)] {
+        let count = allocations(|| {
+            for bytes in &mut bytes {
+                // The relay advances the datagram in place, as it then arrives at the destination.
+                let datagram = DatagramIn { from: locator(from), received_at: now, bytes };
+                mesh.forwarders[at].datagram_in(now, datagram, &mut sink);
+            }
+        });
+        assert_eq!(count, 0, "at node {at}");
+    }
+    assert!(sink.bytes > 2000 * 1400, "relayed and delivered");
+}

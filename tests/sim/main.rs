@@ -1,0 +1,12 @@
+//! The engine in the virtual world: scenarios by topic, and properties of random ones.
+//!
+//! `LEON_SEED` replaces the first seed of every test; a broken rule prints the seed it was seen with.
+
+mod faults;
+mod forwarding;
+mod hostile;
+mod membership;
+mod paths;
+mod properties;
+mod scale;
+mod support;

@@ -1,0 +1,71 @@
+//! The acceptance targets: a dozen sites as in the paper, and more than anybody has.
+
+use core::time::Duration;
+
+use leon::sim::{Link, Matrix, Violation, World};
+
+use crate::support::{Outcome, lists, ms, secs, seed, seeds};
+
+/// Sites over an Internet-like underlay that loses this share, all started within a second.
+fn started(seed: u64, sites: usize, loss: f64) -> Result<World, Violation> {
+    let links = Matrix::internet_like(sites, seed).links();
+    let lossy = |(from, to, link)| (from, to, Link { loss, ..link });
+    let links: Vec<_> = links.into_iter().map(lossy).collect();
+    let mut world = World::with_links(seed, sites, &links);
+    world.start(0);
+    for site in 1..sites {
+        world.run_for(ms(1000 / sites as u64))?;
+        world.start(site);
+    }
+    Ok(world)
+}
+
+#[test]
+fn twelve_nodes_on_a_lossy_underlay_agree_within_five_seconds_of_the_last_join() -> Outcome {
+    let mut slowest = Duration::ZERO;
+    for seed in seeds(20) {
+        let mut world = started(seed, 12, 0.05)?;
+        let passed = world.settle(secs(5))?;
+        slowest = slowest.max(passed);
+        world.calm();
+        world.settle(secs(5))?;
+        world.check_at_rest()?;
+    }
+    println!("the slowest of 20 took {slowest:?}");
+    Ok(())
+}
+
+#[test]
+fn a_crash_among_twelve_on_a_lossy_underlay_is_known_to_all_within_five_seconds() -> Outcome {
+    let mut slowest = Duration::ZERO;
+    for seed in seeds(20) {
+        let mut world = started(seed, 12, 0.05)?;
+        world.settle(secs(5))?;
+        world.run_for(secs(20))?;
+        world.crash(7);
+        let known = |world: &World| world.running().iter().all(|&site| !lists(world, site, 7));
+        let passed = world.run_until(secs(5), known)?;
+        slowest = slowest.max(passed.unwrap_or_else(|| panic!("seed {seed}: site 7 is still listed")));
+    }
+    println!("the slowest of 20 took {slowest:?}");
+    Ok(())
+}
+
+#[test]
+fn fifty_nodes_form_a_mesh_and_survive_a_crash() -> Outcome {
+    let mut world = started(seed(), 50, 0.0)?;
+    world.settle(secs(10))?;
+    world.check_at_rest()?;
+    world.crash(20);
+    world.settle(secs(6))?;
+    world.check_at_rest()
+}
+
+#[test]
+fn two_hundred_nodes_form_a_mesh() -> Outcome {
+    let mut world = started(seed(), 200, 0.0)?;
+    world.run_for(secs(4))?;
+    assert_eq!(world.disagreement(), None);
+    assert_eq!(world.bad_path(), None);
+    world.check_tables()
+}
