@@ -54,13 +54,20 @@ impl Control {
             Message::Leave { .. } => self.membership.handle_leave(from, message, now),
             Message::Ping(ping) => {
                 // Two of the four time stamps: the ping's arrival, and now.
-                let pong =
-                    Pong { token: ping.token, received_at: received_at.as_nanos(), sent_at: now.as_nanos() };
+                let pong = Pong {
+                    token: ping.token,
+                    received_at: received_at.as_nanos(),
+                    sent_at: now.as_nanos(),
+                    row_version: self.latency.row_version(),
+                };
                 self.send_direct(from, &Message::Pong(pong));
                 self.latency.hear_row_version(from, ping.row_version, now);
                 self.membership.compare_digest(from, ping.list_digest, now);
             }
-            Message::Pong(pong) => self.latency.handle_pong(from, pong, received_at),
+            Message::Pong(pong) => {
+                self.latency.handle_pong(from, pong, received_at);
+                self.latency.hear_row_version(from, pong.row_version, now);
+            }
             Message::Row(row) => self.latency.handle_row(from, row, now),
             Message::RowRequest { from: version } => self.latency.handle_row_request(from, version),
         }

@@ -12,7 +12,8 @@ use crate::wire::control::{LinkLatency, Row, RowEntry};
 /// A link is advertised anew when one of its times moves by more than a twentieth and half a millisecond.
 const MOVED_SHARE: u32 = 20;
 const MOVED_US: u32 = 500;
-/// ... or its loss by ten points of a hundred: less cannot be told from chance in 30 s of pings.
+/// ... or its loss by ten points of a hundred: less cannot be told from chance in 30 s of pings, and an entry
+/// that follows chance makes paths flap.
 const MOVED_LOSS: u8 = 26;
 
 /// The row of this node, as advertised.
@@ -35,17 +36,31 @@ impl OwnRow {
 
     /// Takes a measurement; true if it differs from what is advertised by enough to say so.
     pub(crate) fn set(&mut self, entry: RowEntry) -> bool {
-        let link = entry.link.map(|link| LinkLatency { loss: significant(link.loss), ..link });
-        if self.get(entry.target, entry.life).is_some_and(|advertised| !has_moved(advertised, link)) {
+        if self.get(entry.target, entry.life).is_some_and(|advertised| !has_moved(advertised, entry.link)) {
             return false;
         }
         self.version += 1;
-        self.entries.insert(entry.target, (self.version, RowEntry { link, ..entry }));
+        self.entries.insert(entry.target, (self.version, entry));
         true
     }
 
-    pub(crate) fn remove(&mut self, target: NodePrefix) {
-        self.entries.remove(&target);
+    /// Says that the link to a node that is gone is down. The entry stays: a reader that has missed the news
+    /// must still find it.
+    pub(crate) fn withdraw(&mut self, target: NodePrefix) {
+        if let Some((version, entry)) =
+            self.entries.get_mut(&target).filter(|(_, entry)| entry.link.is_some())
+        {
+            self.version += 1;
+            *version = self.version;
+            entry.link = None;
+        }
+    }
+
+    /// Drops the entries of nodes that are not members, if there are more than `capacity`.
+    pub(crate) fn prune(&mut self, capacity: usize, is_member: impl Fn(NodePrefix) -> bool) {
+        if self.entries.len() > capacity {
+            self.entries.retain(|target, _| is_member(*target));
+        }
     }
 
     /// Messages that take a reader from version `from` to the present one; none if it is there.
@@ -66,11 +81,6 @@ impl OwnRow {
         }
         rows
     }
-}
-
-/// Loss of which one can be sure; see [`MOVED_LOSS`].
-fn significant(loss: u8) -> u8 {
-    if loss < MOVED_LOSS { 0 } else { loss }
 }
 
 fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>) -> bool {
@@ -187,6 +197,28 @@ mod tests {
         assert_eq!(other.version(), own.version());
         assert_eq!(other.get(NodePrefix(2), 1), Some(link(2_000)));
         assert_eq!(other.apply(late[0].clone(), 10, |_| true), Applied::Nothing);
+    }
+
+    #[test]
+    fn loss_is_advertised_in_steps_that_chance_does_not_take() {
+        let lossy = |loss| entry(1, Some(LinkLatency { fast_us: 1, slow_us: 1, loss }));
+        let mut row = OwnRow::default();
+        row.set(lossy(0));
+        assert!(!row.set(lossy(25)));
+        assert!(row.set(lossy(30)));
+        assert!(!row.set(lossy(10)) && !row.set(lossy(50)));
+        assert!(row.set(lossy(2)));
+    }
+
+    #[test]
+    fn who_missed_that_a_node_is_gone_still_learns_that_its_link_is_down() {
+        let mut own = OwnRow::default();
+        let mut other = OtherRow::default();
+        own.set(entry(1, link(1_000)));
+        other.apply(own.since(0)[0].clone(), 10, |_| true);
+        own.withdraw(NodePrefix(1));
+        other.apply(own.since(other.version())[0].clone(), 10, |_| true);
+        assert_eq!(other.get(NodePrefix(1), 1), Some(None));
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Link {
         if self.estimator.samples() == 0 {
             return TIMEOUT_UNMEASURED;
         }
-        (self.estimator.fast() * 2 + self.estimator.deviation() * 4).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+        (self.estimator.fast() * 3 / 2 + self.estimator.deviation() * 4).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
     }
 }
 

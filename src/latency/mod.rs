@@ -23,8 +23,8 @@ use link::{Link, Step};
 
 /// Changes of whether a link is up are told after this, so that links that fall together are told together.
 const NEWS_DELAY: Duration = Duration::from_millis(10);
-/// A part of a row is asked for no more often than this.
-const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(200);
+/// A part of a row is asked for no more often than this: above the round-trip time of most links.
+const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What latency wants done or made known.
 #[derive(Debug)]
@@ -55,7 +55,21 @@ struct Peer {
     life: u32,
     link: Link,
     row: OtherRow,
+    /// The highest version of its row that was heard of.
+    newest_version: u64,
     next_request_at: Time,
+}
+
+impl Peer {
+    fn deadline(&self) -> Time {
+        let request_at = if self.lacks_row() { self.next_request_at } else { Time::NEVER };
+        self.link.deadline().min(request_at)
+    }
+
+    /// True if a part of its row has got lost or is still on its way.
+    fn lacks_row(&self) -> bool {
+        self.row.version() < self.newest_version
+    }
 }
 
 /// Links, the own row, and the rows of all others.
@@ -69,10 +83,10 @@ pub(crate) struct Latency {
     own_row: OwnRow,
     /// Version of the own row that all have been told.
     told_version: u64,
-    /// When to tell the changes since.
+    /// When to tell that links went up or down.
     tell_at: Time,
-    /// When members to which the direct link is down are next told the version of the own row.
-    remind_at: Time,
+    /// When the next round begins: the times that have moved are told.
+    round_at: Time,
     wake_at: Time,
     rng: Rng,
     outputs: Vec<Output>,
@@ -96,7 +110,7 @@ impl Latency {
             own_row: OwnRow::default(),
             told_version: 0,
             tell_at: Time::NEVER,
-            remind_at: Time::ZERO,
+            round_at: Time::ZERO,
             wake_at: Time::NEVER,
             rng,
             outputs: Vec::new(),
@@ -117,14 +131,15 @@ impl Latency {
     pub(crate) fn add(&mut self, peer: NodePrefix, incarnation: u64, now: Time) {
         let life = life(incarnation);
         let (link, row) = (Link::new(now), OtherRow::default());
-        self.peers.insert(peer, Peer { life, link, row, next_request_at: Time::ZERO });
+        self.peers.insert(peer, Peer { life, link, row, newest_version: 0, next_request_at: Time::ZERO });
         self.wake_by(now);
     }
 
     /// Stops pinging a member and drops its latencies. What others measured to it no longer counts either.
     pub(crate) fn remove(&mut self, peer: NodePrefix) {
         self.peers.remove(&peer);
-        self.own_row.remove(peer);
+        self.own_row.withdraw(peer);
+        self.own_row.prune(self.capacity, |target| self.peers.contains_key(&target));
         self.outputs.push(Output::Changed);
     }
 
@@ -170,10 +185,14 @@ impl Latency {
         self.entry(from, to)?
     }
 
-    /// A ping of a member says which version its row has.
+    /// A member says which version its row has. If that is newer than what is known here, the difference is
+    /// asked for until it comes.
     pub(crate) fn hear_row_version(&mut self, from: NodePrefix, version: u64, now: Time) {
-        if self.peers.get(&from).is_some_and(|peer| peer.row.version() < version) {
-            self.request_row(from, now);
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.newest_version = peer.newest_version.max(version);
+        if peer.lacks_row() {
+            let request_at = peer.next_request_at.max(now);
+            self.wake_by(request_at);
         }
     }
 
@@ -194,11 +213,12 @@ impl Latency {
         if !was_up {
             self.outputs.push(Output::LinkUp(from));
         }
-        self.advertise(from, received_at);
+        self.notice(from, received_at);
     }
 
     /// A part of a member's row.
     pub(crate) fn handle_row(&mut self, from: NodePrefix, row: Row, now: Time) {
+        let version = row.to;
         let Some(mut known) = self.peers.get_mut(&from).map(|peer| core::mem::take(&mut peer.row)) else {
             self.outputs.push(Output::Unexpected);
             return;
@@ -216,7 +236,7 @@ impl Latency {
                 self.outputs.push(Output::Changed);
                 self.outputs.extend(lost.into_iter().map(|target| Output::Lost(from, target)));
             }
-            Applied::Missing => self.request_row(from, now),
+            Applied::Missing => self.hear_row_version(from, version, now),
         }
     }
 
@@ -239,23 +259,44 @@ impl Latency {
                 Step::Ping(token) => self.outputs.push(Output::Ping(*prefix, token)),
                 Step::WentDown => down.push(*prefix),
             }
+            if peer.lacks_row() && now >= peer.next_request_at {
+                peer.next_request_at = now + ROW_REQUEST_INTERVAL;
+                self.outputs.push(Output::RowRequest(*prefix, peer.row.version()));
+            }
         }
         for prefix in down {
             self.outputs.push(Output::LinkDown(prefix));
-            self.advertise(prefix, now);
+            self.notice(prefix, now);
         }
-        if now >= self.tell_at {
-            self.tell_at = Time::NEVER;
-            let news = self.own_row.since(self.told_version);
-            self.told_version = self.own_row.version();
-            self.outputs.extend(news.into_iter().map(Output::RowToAll));
-        }
-        if now >= self.remind_at {
-            self.remind_at = now + self.interval;
+        if now >= self.round_at {
+            self.round_at = now + self.rng.around(self.interval);
+            self.advertise_all();
+            self.tell();
             self.remind();
+        } else if now >= self.tell_at {
+            self.tell();
         }
-        let links = self.peers.values().map(|peer| peer.link.deadline());
-        self.wake_at = links.fold(self.tell_at.min(self.remind_at), Time::min);
+        let links = self.peers.values().map(Peer::deadline);
+        self.wake_at = links.fold(self.tell_at.min(self.round_at), Time::min);
+    }
+
+    /// Tells all members what has changed in the own row.
+    fn tell(&mut self) {
+        self.tell_at = Time::NEVER;
+        let news = self.own_row.since(self.told_version);
+        self.told_version = self.own_row.version();
+        self.outputs.extend(news.into_iter().map(Output::RowToAll));
+    }
+
+    /// Brings the own row up to what is measured now.
+    fn advertise_all(&mut self) {
+        for (target, peer) in &self.peers {
+            let entry =
+                peer.link.advertisement().map(|link| RowEntry { target: *target, life: peer.life, link });
+            if entry.is_some_and(|entry| self.own_row.set(entry)) {
+                self.outputs.push(Output::Changed);
+            }
+        }
     }
 
     /// Pings do not reach the members to which the link is down; they learn the row's version by other paths.
@@ -267,27 +308,20 @@ impl Latency {
         }
     }
 
-    fn advertise(&mut self, peer: NodePrefix, now: Time) {
-        let Some(link) = self.peers.get(&peer).and_then(|peer| peer.link.advertisement()) else { return };
-        let was_up = self.link(self.own, peer).is_some();
-        let Some(life) = self.peers.get(&peer).map(|peer| peer.life) else { return };
-        if self.own_row.set(RowEntry { target: peer, life, link }) {
-            let is_news = was_up != link.is_some();
-            let delay = if is_news { NEWS_DELAY } else { self.interval };
-            self.tell_at = self.tell_at.min(now + delay);
-            let tell_at = self.tell_at;
-            self.wake_by(tell_at);
-            self.outputs.push(Output::Changed);
-            if link.is_none() {
-                self.outputs.push(Output::Lost(self.own, peer));
-            }
+    /// Puts it into the own row if a link has gone up or down, which others should know before the round.
+    fn notice(&mut self, target: NodePrefix, now: Time) {
+        let Some(peer) = self.peers.get(&target) else { return };
+        let (life, Some(link)) = (peer.life, peer.link.advertisement()) else { return };
+        if self.own_row.get(target, life).is_some_and(|known| known.is_some() == link.is_some()) {
+            return;
         }
-    }
-
-    fn request_row(&mut self, from: NodePrefix, now: Time) {
-        let Some(peer) = self.peers.get_mut(&from).filter(|peer| now >= peer.next_request_at) else { return };
-        peer.next_request_at = now + ROW_REQUEST_INTERVAL;
-        self.outputs.push(Output::RowRequest(from, peer.row.version()));
+        self.own_row.set(RowEntry { target, life, link });
+        self.tell_at = self.tell_at.min(now + NEWS_DELAY);
+        self.wake_by(self.tell_at);
+        self.outputs.push(Output::Changed);
+        if link.is_none() {
+            self.outputs.push(Output::Lost(self.own, target));
+        }
     }
 
     fn wake_by(&mut self, at: Time) {

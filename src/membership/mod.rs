@@ -230,8 +230,11 @@ impl Membership {
         }
     }
 
-    /// Asks whoever is at `to` for the list.
+    /// Asks whoever is at `to` for the list. A failed member may have been where this node is now.
     fn ask_for_list(&mut self, to: SocketAddr, now: Time) {
+        if to == self.own.locator {
+            return;
+        }
         if let Some(token) = self.ask(to, now) {
             self.outputs.push(Output::SendTo(to, Message::ListRequest { token }));
         }

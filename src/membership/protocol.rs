@@ -195,11 +195,12 @@ impl Membership {
             }
             self.outputs.push(Output::Rejected(record.locator, reason));
         }
-        let alive_before: Vec<NodePrefix> = self.alive().map(|other| other.id.prefix()).collect();
+        let mut displaced: Vec<NodePrefix> = self.alive().map(|other| other.id.prefix()).collect();
         let merged = self.list.merge_alive(record, now);
         if merged == Merged::Alive {
-            for displaced in alive_before.into_iter().filter(|other| self.list.alive(*other).is_none()) {
-                self.outputs.push(Output::Failed(displaced));
+            displaced.retain(|other| self.list.alive(*other).is_none());
+            for other in displaced {
+                self.note_failed(other, now);
             }
             self.admit(prefix, now);
         }
@@ -253,4 +254,38 @@ fn listed_len(listed: &Listed) -> usize {
     let mut bytes = vec![listed.state as u8];
     listed.record.write(&mut bytes);
     bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Security};
+    use crate::rng::Rng;
+
+    fn config(id: u8, name: &str) -> Config {
+        let locator = SocketAddr::from(([192, 0, 2, id], 4789));
+        Config::new(NodeId([id; 32]), name, locator, Security::None, [id; 32])
+    }
+
+    fn record(id: u8, name: &str, incarnation: u64) -> Record {
+        let mut record = Membership::new(&config(id, name), Rng::new([id; 32])).own().clone();
+        record.version.incarnation = incarnation;
+        record
+    }
+
+    #[test]
+    fn nothing_stays_due_for_a_member_whose_place_was_taken() {
+        let mut membership = Membership::new(&config(1, "fujisawa"), Rng::new([1; 32]));
+        let now = Time::from_nanos(1);
+        membership.join(now);
+        for (id, incarnation) in [(2, 9), (3, 5)] {
+            let joining = record(id, "seoul", incarnation);
+            let unknown = RecordVersion::default();
+            membership.handle_join(AnswerTo::Address(joining.locator), joining, unknown, now);
+        }
+        membership.timer(now);
+        assert!(membership.list().alive(NodeId([3; 32]).prefix()).is_some(), "the first life stays");
+        assert!(membership.list().alive(NodeId([2; 32]).prefix()).is_none());
+        assert!(membership.deadline() > now);
+    }
 }

@@ -29,7 +29,7 @@ pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most questions that are out at a time.
 pub(super) const MAX_QUESTIONS: usize = 256;
 /// A member that no member reaches for this long has failed: time for the rows that know better to come.
-pub(super) const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(750);
+pub(super) const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a leave is said again, and after what time: it is not acknowledged, since the leaver goes.
 pub(super) const LEAVE_REPEATS: u8 = 3;
 const LEAVE_INTERVAL: Duration = Duration::from_millis(50);
@@ -156,11 +156,18 @@ impl Membership {
         for prefix in failed {
             self.unreachable.remove(&prefix);
             if self.list.fail(prefix, now) {
-                self.unacknowledged.remove(&prefix);
-                self.probes.insert(prefix, Backoff::probing(now));
-                self.outputs.push(Output::Failed(prefix));
+                self.note_failed(prefix, now);
             }
         }
+    }
+
+    /// A member has just failed, or another one that came first took its place.
+    pub(super) fn note_failed(&mut self, prefix: NodePrefix, now: Time) {
+        self.unreachable.remove(&prefix);
+        self.unacknowledged.remove(&prefix);
+        self.probes.insert(prefix, Backoff::probing(now));
+        self.wake_by(now + PROBE_INTERVAL);
+        self.outputs.push(Output::Failed(prefix));
     }
 
     fn repeat_leave(&mut self, repeats: u8) {

@@ -3,6 +3,7 @@
 //! Looks at what engines put out and at what they say about themselves; at rest more holds, see `rest`.
 
 use core::fmt;
+use core::time::Duration;
 
 use crate::config::MAX_HOPS;
 use crate::{Config, MemberState, Status, Time};
@@ -35,7 +36,7 @@ pub enum Rule {
     StatusSane,
     /// At rest all engines have one member list: that of the running ones.
     ListsAgree,
-    /// At rest all engines have one latency database.
+    /// At rest all engines have one latency database, in which those links are up that carry.
     DatabasesAgree,
     /// At rest paths cost at most what the oracle says, and the hysteresis.
     PathsNearOptimal,
@@ -92,11 +93,7 @@ impl Header {
 }
 
 /// Which rule `status` breaks, and how. `up_for` bounds all ages.
-pub(super) fn status_breach(
-    status: &Status,
-    config: &Config,
-    up_for: core::time::Duration,
-) -> Option<(Rule, String)> {
+pub(super) fn status_breach(status: &Status, config: &Config, up_for: Duration) -> Option<(Rule, String)> {
     let alive = status.members.iter().filter(|member| member.state == MemberState::Alive).count();
     let breach = |rule, detail: String| Some((rule, detail));
     if alive >= config.max_members {
@@ -111,12 +108,13 @@ pub(super) fn status_breach(
     if status.fdb.len() > config.fdb_capacity {
         return breach(Rule::TablesBounded, format!("{} hosts in the FDB", status.fdb.len()));
     }
-    if let Some(host) = status.fdb.iter().find(|host| host.age > up_for) {
+    // Ages are told in whole seconds of a clock whose seconds do not begin with the world.
+    if let Some(host) = status.fdb.iter().find(|host| host.age > up_for + Duration::from_secs(1)) {
         return breach(Rule::StatusSane, format!("{host:?} is older than the engine, {up_for:?}"));
     }
     for member in &status.members {
         let loss = (0.0..=1.0).contains(&member.loss);
-        let time = member.rtt.is_none_or(|rtt| rtt < core::time::Duration::from_secs(60));
+        let time = member.rtt.is_none_or(|rtt| rtt < Duration::from_secs(60));
         let path = member.path.is_empty() || member.path.last() == Some(&member.id);
         let repeats = (1..member.path.len()).any(|n| member.path[n..].contains(&member.path[n - 1]));
         let through_self = member.path.contains(&status.id) || member.id == status.id;

@@ -2,7 +2,7 @@
 //! every frame where it belongs.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::MAX_HOPS;
 use crate::sim::check::{Rule, Violation};
@@ -12,8 +12,8 @@ use crate::sim::world::World;
 use crate::{LinkStatus, MemberState, NodeId, Segment, Status};
 
 impl World {
-    /// What the engines disagree about, or what their common list differs from: `None` once all running
-    /// engines have one member list, that of the running ones, and one latency database.
+    /// What the engines disagree about, or about what they are wrong: `None` once all running engines have one
+    /// member list, that of the running ones, and one latency database, with those links up that carry.
     pub fn disagreement(&self) -> Option<Violation> {
         let sites = self.running();
         let first = self.status(*sites.first()?)?;
@@ -39,7 +39,23 @@ impl World {
                 return Some(self.violation_at(site, Rule::ListsAgree, detail));
             }
         }
-        databases
+        databases.or_else(|| self.wrong_link(&first))
+    }
+
+    /// A link that is up in the database and does not carry, or the other way round.
+    fn wrong_link(&self, status: &Status) -> Option<Violation> {
+        let sites = self.running();
+        let up = |link: &LinkStatus| link.fast.is_some().then_some((link.from, link.to));
+        let up: BTreeSet<(NodeId, NodeId)> = status.latency.iter().filter_map(up).collect();
+        let pairs = sites.iter().flat_map(|&from| sites.iter().map(move |&to| (from, to)));
+        let is_wrong = |&(from, to): &(usize, usize)| {
+            let carries = self.carries(from, to) && self.carries(to, from);
+            from != to && carries != up.contains(&(self.config(from).id, self.config(to).id))
+        };
+        let (from, to) = pairs.into_iter().find(is_wrong)?;
+        let is_up = self.carries(from, to) && self.carries(to, from);
+        let detail = format!("the link from {from} to {to} is {}", if is_up { "up" } else { "down" });
+        Some(self.violation_at(from, Rule::DatabasesAgree, detail))
     }
 
     /// A path that costs more than the oracle's on the engine's own database by more than the hysteresis, on

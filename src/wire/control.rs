@@ -76,6 +76,8 @@ pub(crate) struct Pong {
     pub(crate) received_at: u64,
     /// When the pong was sent.
     pub(crate) sent_at: u64,
+    /// Version of the answering node's row.
+    pub(crate) row_version: u64,
 }
 
 /// Changes of the sender's row, from (without) one version to (with) another.
@@ -153,6 +155,7 @@ impl Message {
                 token: reader.u64()?,
                 received_at: reader.u64()?,
                 sent_at: reader.u64()?,
+                row_version: reader.u64()?,
             }),
             ROW => Message::Row(read_row(reader)?),
             ROW_REQUEST => Message::RowRequest { from: reader.u64()? },
@@ -184,7 +187,9 @@ impl Message {
                 version.write(out);
             }
             Message::Ping(ping) => put(out, PING, &[ping.token, ping.list_digest, ping.row_version]),
-            Message::Pong(pong) => put(out, PONG, &[pong.token, pong.received_at, pong.sent_at]),
+            Message::Pong(pong) => {
+                put(out, PONG, &[pong.token, pong.received_at, pong.sent_at, pong.row_version])
+            }
             Message::Row(row) => {
                 put(out, ROW, &[row.from, row.to]);
                 for entry in &row.entries {
@@ -280,7 +285,7 @@ mod tests {
             Message::JoinReject { version, reason: RejectReason::LocatorTaken },
             Message::Leave { id: NodeId([3; 32]), version },
             Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3 }),
-            Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3 }),
+            Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4 }),
             Message::Row(Row {
                 from: 1,
                 to: 3,

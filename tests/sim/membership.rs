@@ -357,6 +357,52 @@ fn refused(mut world: World, expected: RejectReason) -> Outcome {
 }
 
 #[test]
+fn a_name_that_was_taken_on_both_sides_of_a_partition_stays_with_the_first() -> Outcome {
+    let mut world = mesh(4, 20.0);
+    world.config_mut(3).name = world.config(2).name.clone();
+    world.config_mut(3).seeds = vec![world.address(1)];
+    world.config_mut(0).seeds = vec![world.address(1)];
+    world.partition(&[0, 1, 0, 1]);
+    world.start_all()?;
+    world.run_for(secs(5))?;
+    world.heal();
+    world.run_for(secs(60))?;
+    for site in [0, 1] {
+        assert!(lists(&world, site, 2) && !lists(&world, site, 3), "site {site}");
+    }
+    assert!(lists(&world, 2, 0) && lists(&world, 2, 1));
+    world.crash(3);
+    world.settle(secs(10))?;
+    world.check_at_rest()
+}
+
+#[test]
+fn every_node_that_joins_is_told_that_it_is_a_member() -> Outcome {
+    let mut world = mesh(4, 20.0);
+    let all: Vec<_> = (0..4).map(|site| world.address(site)).collect();
+    (0..4).for_each(|site| world.config_mut(site).seeds.clone_from(&all));
+    (0..4).for_each(|site| world.start(site));
+    world.settle(secs(5))?;
+    for site in 0..4 {
+        assert!(when(&world, site, Time::ZERO, |event| matches!(event, Event::Joined { .. })).is_some());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_node_that_replaces_a_failed_one_at_its_address_becomes_a_member() -> Outcome {
+    let mut world = formed(mesh(4, 20.0))?;
+    world.crash(3);
+    world.run_for(secs(10))?;
+    world.config_mut(3).id = NodeId([7; 32]);
+    world.config_mut(3).name = "reinstalled".into();
+    world.start(3);
+    world.settle(secs(5))?;
+    world.run_for(secs(60))?;
+    world.check_at_rest()
+}
+
+#[test]
 fn a_full_list_refuses_the_next_node() -> Outcome {
     let mut world = mesh(4, 20.0);
     (0..4).for_each(|site| world.config_mut(site).max_members = 3);

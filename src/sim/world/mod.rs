@@ -195,7 +195,7 @@ impl World {
             *stray = (stray.0 + 1, stray.1 + bytes.len() as u64);
             return;
         };
-        if self.sites[site].group != self.sites[receiver].group {
+        if !self.carries(site, receiver) {
             return;
         }
         let Some(pipe) = self.pipes.get_mut(&(site, receiver)) else { return };
@@ -241,7 +241,7 @@ impl World {
         let own = header.is_some_and(|header| config.id.0.starts_with(&header.source));
         let member =
             || self.bound.contains_key(&to) || self.sites.iter().any(|other| other.config.locator == to);
-        let rule = if to == self.sites[site].address {
+        let rule = if to == self.sites[site].address && !self.corrupted {
             Rule::NotToItself
         } else if !header.is_some_and(Header::is_bounded) {
             Rule::HopsBounded

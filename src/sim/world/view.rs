@@ -64,6 +64,11 @@ impl World {
         member.map_or(Vec::new(), |member| member.path.iter().filter_map(|&id| self.site_of(id)).collect())
     }
 
+    /// True if datagrams from one site reach the other, be it with loss.
+    pub fn carries(&self, from: usize, to: usize) -> bool {
+        self.sites[from].group == self.sites[to].group && self.link(from, to).is_some_and(|link| link.up)
+    }
+
     /// What the site's engine said happened, over all its lives, oldest first.
     pub fn events(&self, site: usize) -> &[(Time, Event)] {
         &self.sites[site].events
