@@ -27,6 +27,7 @@ use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
 use crate::wire::control::{Message, Ping};
 use crate::wire::header;
+use crate::wire::record::Record;
 
 /// Paths are chosen this long after the first of a burst of changes; at once when a used link is lost.
 const SELECT_DELAY: Duration = Duration::from_millis(50);
@@ -153,7 +154,7 @@ impl Control {
                 let own = self.membership.own().version.incarnation;
                 self.latency.renew(own);
                 for connection in self.connections.values_mut() {
-                    connection.session = Arc::new(Session::new(own, connection.incarnation));
+                    connection.session = Arc::new(Session::new(own, connection.incarnation, now));
                 }
                 self.is_unpublished = true;
             }
@@ -226,9 +227,10 @@ impl Control {
             self.disconnect(prefix, now);
         }
         let Some(slot) = self.slots.take(now) else { return };
-        let session = Arc::new(Session::new(own, incarnation));
+        let session = Arc::new(Session::new(own, incarnation, now));
         self.connections.insert(prefix, Connection { slot, incarnation, session });
         self.latency.add(prefix, incarnation, now);
+        self.select_at = self.select_at.min(now + SELECT_DELAY);
         self.outbox.events.push(Event::MemberJoined { id, name, locator });
     }
 
@@ -249,6 +251,17 @@ impl Control {
         let members = self.live_members();
         let latency = &self.latency;
         let selection = self.router.select(&members, |from, to| latency.link(from, to));
+        let is_reached = |member: &&NodePrefix| selection.unreachable.binary_search(member).is_err();
+        let reached: Vec<NodePrefix> = members.iter().filter(is_reached).copied().collect();
+        let is_back = |record: &&Record| {
+            let (prefix, incarnation) = (record.id.prefix(), record.version.incarnation);
+            reached.iter().any(|member| self.latency.is_linked(*member, prefix, incarnation))
+        };
+        let back: Vec<NodePrefix> =
+            self.membership.failed().filter(is_back).map(|record| record.id.prefix()).collect();
+        for member in back {
+            self.membership.revive(member, now);
+        }
         for member in members {
             let is_unreachable = selection.unreachable.binary_search(&member).is_ok()
                 && self.latency.link_state(member) == Some(LinkState::Down);

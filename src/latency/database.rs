@@ -9,11 +9,28 @@ use std::collections::BTreeMap;
 use crate::node::NodePrefix;
 use crate::wire::control::{LinkLatency, Row, RowEntry};
 
-/// A link is advertised anew when one of its times moves by more than a twentieth and half a millisecond.
-const MOVED_SHARE: u32 = 20;
-const MOVED_US: u32 = 500;
-/// ... or its loss by ten points of a hundred: less cannot be told from chance in 30 s of pings, and an entry
-/// that follows chance makes paths flap.
+/// How much a time must move to be advertised anew (DESIGN §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// By more than 5 % and 0.5 ms: in each round.
+    Coarse,
+    /// By more than 0.5 % and 0.05 ms: once in a while, so that small errors do not stay.
+    Fine,
+}
+
+impl Precision {
+    /// True if a time of `from` microseconds has moved enough at `to`.
+    fn has_moved(self, from: u32, to: u32) -> bool {
+        let (share, us) = match self {
+            Precision::Coarse => (20, 500),
+            Precision::Fine => (200, 50),
+        };
+        from.abs_diff(to) > (from / share).max(us)
+    }
+}
+
+/// A link is also advertised anew when its loss moves by ten points of a hundred: less cannot be told
+/// from chance in 30 s of pings, and an entry that follows chance makes paths flap.
 const MOVED_LOSS: u8 = 26;
 
 /// The row of this node, as advertised.
@@ -35,8 +52,9 @@ impl OwnRow {
     }
 
     /// Takes a measurement; true if it differs from what is advertised by enough to say so.
-    pub(crate) fn set(&mut self, entry: RowEntry) -> bool {
-        if self.get(entry.target, entry.life).is_some_and(|advertised| !has_moved(advertised, entry.link)) {
+    pub(crate) fn set(&mut self, entry: RowEntry, precision: Precision) -> bool {
+        let advertised = self.get(entry.target, entry.life);
+        if advertised.is_some_and(|advertised| !has_moved(advertised, entry.link, precision)) {
             return false;
         }
         self.version += 1;
@@ -83,13 +101,12 @@ impl OwnRow {
     }
 }
 
-fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>) -> bool {
+fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Precision) -> bool {
     match (from, to) {
         (None, None) => false,
         (Some(from), Some(to)) => {
-            let moved = |from: u32, to: u32| from.abs_diff(to) > MOVED_US.max(from / MOVED_SHARE);
-            moved(from.fast_us, to.fast_us)
-                || moved(from.slow_us, to.slow_us)
+            precision.has_moved(from.fast_us, to.fast_us)
+                || precision.has_moved(from.slow_us, to.slow_us)
                 || from.loss.abs_diff(to.loss) >= MOVED_LOSS
         }
         (None, Some(_)) | (Some(_), None) => true,
@@ -168,27 +185,29 @@ mod tests {
     fn small_movements_are_not_advertised() {
         let mut row = OwnRow::default();
         let target = 1;
-        assert!(row.set(entry(target, link(100_000))));
-        assert!(!row.set(entry(target, link(104_900))), "within 5 %");
-        assert!(row.set(entry(target, link(105_100))));
-        assert!(row.set(entry(target, link(1_000))));
-        assert!(!row.set(entry(target, link(1_450))), "within 0.5 ms");
-        assert!(row.set(entry(target, None)));
-        assert!(!row.set(entry(target, None)));
+        assert!(row.set(entry(target, link(100_000)), Precision::Coarse));
+        assert!(!row.set(entry(target, link(104_900)), Precision::Coarse), "within 5 %");
+        assert!(row.set(entry(target, link(105_100)), Precision::Coarse));
+        assert!(row.set(entry(target, link(1_000)), Precision::Coarse));
+        assert!(!row.set(entry(target, link(1_450)), Precision::Coarse), "within 0.5 ms");
+        assert!(!row.set(entry(target, link(1_400)), Precision::Coarse));
+        assert!(row.set(entry(target, link(1_400)), Precision::Fine), "once in a while");
+        assert!(row.set(entry(target, None), Precision::Coarse));
+        assert!(!row.set(entry(target, None), Precision::Coarse));
     }
 
     #[test]
     fn a_lost_message_is_noticed_and_repaired_exactly() {
         let mut own = OwnRow::default();
         let mut other = OtherRow::default();
-        own.set(entry(1, link(1_000)));
+        own.set(entry(1, link(1_000)), Precision::Coarse);
         for row in own.since(0) {
             assert_eq!(other.apply(row, 10, |_| true), Applied::Changed);
         }
-        own.set(entry(2, link(2_000)));
+        own.set(entry(2, link(2_000)), Precision::Coarse);
         let lost_from = 1;
         let _lost = own.since(lost_from);
-        own.set(entry(3, link(3_000)));
+        own.set(entry(3, link(3_000)), Precision::Coarse);
         let late = own.since(2);
         assert_eq!(other.apply(late[0].clone(), 10, |_| true), Applied::Missing);
         for row in own.since(1) {
@@ -203,18 +222,18 @@ mod tests {
     fn loss_is_advertised_in_steps_that_chance_does_not_take() {
         let lossy = |loss| entry(1, Some(LinkLatency { fast_us: 1, slow_us: 1, loss }));
         let mut row = OwnRow::default();
-        row.set(lossy(0));
-        assert!(!row.set(lossy(25)));
-        assert!(row.set(lossy(30)));
-        assert!(!row.set(lossy(10)) && !row.set(lossy(50)));
-        assert!(row.set(lossy(2)));
+        row.set(lossy(0), Precision::Coarse);
+        assert!(!row.set(lossy(25), Precision::Coarse));
+        assert!(row.set(lossy(30), Precision::Coarse));
+        assert!(!row.set(lossy(10), Precision::Coarse) && !row.set(lossy(50), Precision::Coarse));
+        assert!(row.set(lossy(2), Precision::Coarse));
     }
 
     #[test]
     fn who_missed_that_a_node_is_gone_still_learns_that_its_link_is_down() {
         let mut own = OwnRow::default();
         let mut other = OtherRow::default();
-        own.set(entry(1, link(1_000)));
+        own.set(entry(1, link(1_000)), Precision::Coarse);
         other.apply(own.since(0)[0].clone(), 10, |_| true);
         own.withdraw(NodePrefix(1));
         other.apply(own.since(other.version())[0].clone(), 10, |_| true);
@@ -225,7 +244,7 @@ mod tests {
     fn a_long_row_is_split_and_its_parts_may_be_asked_for_again() {
         let mut own = OwnRow::default();
         for target in 0..500 {
-            own.set(entry(target, link(1_000 + target as u32)));
+            own.set(entry(target, link(1_000 + target as u32)), Precision::Coarse);
         }
         let rows = own.since(0);
         assert!(rows.len() > 5 && rows.iter().all(|row| row.entries.len() <= Row::MAX_ENTRIES));
@@ -253,8 +272,11 @@ mod tests {
     #[test]
     fn an_entry_for_a_former_life_says_nothing_of_the_present_one() {
         let mut own = OwnRow::default();
-        own.set(entry(1, link(10)));
+        own.set(entry(1, link(10)), Precision::Coarse);
         assert_eq!(own.get(NodePrefix(1), 2), None);
-        assert!(own.set(RowEntry { life: 2, ..entry(1, link(10)) }), "the same time is news in another life");
+        assert!(
+            own.set(RowEntry { life: 2, ..entry(1, link(10)) }, Precision::Coarse),
+            "the same time is news in another life"
+        );
     }
 }

@@ -18,13 +18,16 @@ use crate::node::NodePrefix;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::control::{LinkLatency, Pong, Row, RowEntry};
-use database::{Applied, OtherRow, OwnRow};
+use database::{Applied, OtherRow, OwnRow, Precision};
 use link::{Link, Step};
 
 /// Changes of whether a link is up are told after this, so that links that fall together are told together.
 const NEWS_DELAY: Duration = Duration::from_millis(10);
 /// A part of a row is asked for no more often than this: above the round-trip time of most links.
 const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
+
+/// So often the own row is advertised with fine precision.
+const FINE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What latency wants done or made known.
 #[derive(Debug)]
@@ -87,6 +90,8 @@ pub(crate) struct Latency {
     tell_at: Time,
     /// When the next round begins: the times that have moved are told.
     round_at: Time,
+    /// When a round is next to be told with fine precision.
+    fine_at: Time,
     wake_at: Time,
     rng: Rng,
     outputs: Vec<Output>,
@@ -111,6 +116,7 @@ impl Latency {
             told_version: 0,
             tell_at: Time::NEVER,
             round_at: Time::ZERO,
+            fine_at: Time::ZERO,
             wake_at: Time::NEVER,
             rng,
             outputs: Vec::new(),
@@ -178,6 +184,13 @@ impl Latency {
             let life = if to == self.own { self.life } else { self.peers.get(&to)?.life };
             self.peers.get(&from)?.row.get(to, life)
         }
+    }
+
+    /// True if the database has a link that is up from a member to a node in the life that began with
+    /// `incarnation`, which need not be a member.
+    pub(crate) fn is_linked(&self, from: NodePrefix, to: NodePrefix, incarnation: u64) -> bool {
+        let row = self.peers.get(&from).map(|peer| &peer.row);
+        row.and_then(|row| row.get(to, life(incarnation))).flatten().is_some()
     }
 
     /// The latency of the link from one node to another, if it is up.
@@ -265,12 +278,12 @@ impl Latency {
             }
         }
         for prefix in down {
-            self.outputs.push(Output::LinkDown(prefix));
+            self.outputs.extend([Output::LinkDown(prefix), Output::Changed]);
             self.notice(prefix, now);
         }
         if now >= self.round_at {
             self.round_at = now + self.rng.around(self.interval);
-            self.advertise_all();
+            self.advertise_all(now);
             self.tell();
             self.remind();
         } else if now >= self.tell_at {
@@ -289,11 +302,17 @@ impl Latency {
     }
 
     /// Brings the own row up to what is measured now.
-    fn advertise_all(&mut self) {
+    fn advertise_all(&mut self, now: Time) {
+        let precision = if now < self.fine_at {
+            Precision::Coarse
+        } else {
+            self.fine_at = now + self.rng.around(FINE_INTERVAL);
+            Precision::Fine
+        };
         for (target, peer) in &self.peers {
             let entry =
                 peer.link.advertisement().map(|link| RowEntry { target: *target, life: peer.life, link });
-            if entry.is_some_and(|entry| self.own_row.set(entry)) {
+            if entry.is_some_and(|entry| self.own_row.set(entry, precision)) {
                 self.outputs.push(Output::Changed);
             }
         }
@@ -315,7 +334,7 @@ impl Latency {
         if self.own_row.get(target, life).is_some_and(|known| known.is_some() == link.is_some()) {
             return;
         }
-        self.own_row.set(RowEntry { target, life, link });
+        self.own_row.set(RowEntry { target, life, link }, Precision::Coarse);
         self.tell_at = self.tell_at.min(now + NEWS_DELAY);
         self.wake_by(self.tell_at);
         self.outputs.push(Output::Changed);

@@ -1,8 +1,8 @@
 //! The member list: a set of records in which the newer one of a node wins.
 //!
 //! Merging in any order gives the same list. Leaving leaves a tombstone, so that late news resurrects
-//! nobody. Failure is each node's own judgement: it takes a member out of the list here, is undone by
-//! direct evidence of life, and is not believed from hearsay.
+//! nobody. Failure is each node's own judgement: it takes a member out of the list here, is undone when the
+//! member or a link to it is seen again, and is not believed from hearsay.
 
 use core::hash::{BuildHasher, Hasher};
 use core::net::SocketAddr;

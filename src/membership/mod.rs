@@ -18,7 +18,7 @@ pub(crate) use list::{List, Member};
 
 use crate::config::Config;
 use crate::error::RejectReason;
-use crate::node::NodePrefix;
+use crate::node::{MemberState, NodePrefix};
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::control::Message;
@@ -208,6 +208,12 @@ impl Membership {
             let since = *self.unreachable.entry(prefix).or_insert(now);
             self.wake_by(since + schedule::UNREACHABLE_TIMEOUT);
         }
+    }
+
+    /// Members that have failed.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = &Record> {
+        let failed = self.list.members().filter(|member| member.state == MemberState::Failed);
+        failed.map(|member| &member.record)
     }
 
     /// A ping of a member showed the digest of its list.

@@ -51,6 +51,17 @@ impl Add for Label {
 #[derive(Debug, Default)]
 pub(crate) struct Graph(DiGraph<(), u64>);
 
+/// How a vertex is reached from a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// By this path, the lowest of at most [`MAX_HOPS`] links.
+    Path(Hops),
+    /// Only by paths of more than [`MAX_HOPS`] links.
+    TooFar,
+    /// Not at all, or it is the source.
+    None,
+}
+
 /// The vertices of a path after its source.
 pub(crate) type Hops = ArrayVec<usize, MAX_HOPS>;
 
@@ -71,18 +82,27 @@ impl Graph {
         Graph(graph)
     }
 
-    /// The path of the lowest total cost from `source` to each vertex, of at most [`MAX_HOPS`] links; `None`
-    /// for the source and for what it does not reach.
-    pub(crate) fn lowest_paths(&self, source: usize) -> Vec<Option<Hops>> {
+    /// The path of the lowest total cost from `source` to each vertex.
+    pub(crate) fn lowest_paths(&self, source: usize) -> Vec<Reach> {
         let labels = labels(&self.0, source);
         let vertices = self.0.node_count();
         if labels.iter().flatten().all(|label| label.hops as usize <= MAX_HOPS) {
-            return (0..vertices).map(|vertex| walk_back(&labels, source, vertex)).collect();
+            return (0..vertices)
+                .map(|vertex| walk_back(&labels, source, vertex).map_or(Reach::None, Reach::Path))
+                .collect();
         }
-        self.lowest_paths_in_layers(source)
+        let paths = self.lowest_paths_in_layers(source).into_iter();
+        paths
+            .zip(&labels)
+            .map(|(path, label)| match (path, label) {
+                (Some(path), _) => Reach::Path(path),
+                (None, Some(_)) => Reach::TooFar,
+                (None, None) => Reach::None,
+            })
+            .collect()
     }
 
-    /// The same where the hop limit matters, which is rare: on a graph that has each vertex once for each
+    /// The paths where the hop limit matters, which is rare: on a graph that has each vertex once for each
     /// number of hops to it, so that no path can have more.
     fn lowest_paths_in_layers(&self, source: usize) -> Vec<Option<Hops>> {
         let vertices = self.0.node_count();
@@ -144,6 +164,13 @@ mod tests {
         })
     }
 
+    fn hops(reach: &Reach) -> Option<&[usize]> {
+        match reach {
+            Reach::Path(hops) => Some(hops),
+            Reach::TooFar | Reach::None => None,
+        }
+    }
+
     #[test]
     fn the_relay_of_the_paper_is_found() {
         let mut links = Vec::new();
@@ -151,28 +178,28 @@ mod tests {
             links.extend([(a, b, cost), (b, a, cost)]);
         }
         let paths = graph(&links, 3).lowest_paths(0);
-        assert_eq!(paths[2].as_deref(), Some(&[1, 2][..]));
-        assert_eq!(paths[1].as_deref(), Some(&[1][..]));
-        assert_eq!(paths[0], None);
+        assert_eq!(hops(&paths[2]), Some(&[1, 2][..]));
+        assert_eq!(hops(&paths[1]), Some(&[1][..]));
+        assert_eq!(paths[0], Reach::None);
     }
 
     #[test]
     fn fewer_hops_win_a_tie_and_then_the_lower_relay() {
         let links = [(0, 3, 10), (0, 1, 5), (1, 3, 5), (0, 2, 4), (0, 4, 4), (2, 5, 4), (4, 5, 4)];
         let paths = graph(&links, 6).lowest_paths(0);
-        assert_eq!(paths[3].as_deref(), Some(&[3][..]));
-        assert_eq!(paths[5].as_deref(), Some(&[2, 5][..]));
+        assert_eq!(hops(&paths[3]), Some(&[3][..]));
+        assert_eq!(hops(&paths[5]), Some(&[2, 5][..]));
     }
 
     #[test]
     fn a_path_has_no_more_hops_than_the_header_has_room_for() {
         let mut links: Vec<_> = (0..6).map(|at| (at, at + 1, 1)).collect();
         let chain = graph(&links, 7).lowest_paths(0);
-        assert_eq!(chain[4].as_deref(), Some(&[1, 2, 3, 4][..]));
-        assert_eq!(chain[5], None, "five hops away");
+        assert_eq!(hops(&chain[4]), Some(&[1, 2, 3, 4][..]));
+        assert_eq!(chain[5], Reach::TooFar, "five hops away");
         links.push((2, 5, 50));
         let paths = graph(&links, 7).lowest_paths(0);
-        assert_eq!(paths[5].as_deref(), Some(&[1, 2, 5][..]), "dearer, but within four hops");
-        assert_eq!(paths[6].as_deref(), Some(&[1, 2, 5, 6][..]));
+        assert_eq!(hops(&paths[5]), Some(&[1, 2, 5][..]), "dearer, but within four hops");
+        assert_eq!(hops(&paths[6]), Some(&[1, 2, 5, 6][..]));
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::node::NodePrefix;
 use crate::time::nanos;
 use crate::wire::control::LinkLatency;
-use dijkstra::Graph;
+use dijkstra::{Graph, Reach};
 pub(crate) use path::{Cost, Path};
 
 /// A path is left for one that is better by more than this, and by more than a twentieth (DESIGN §5), so
@@ -45,7 +45,7 @@ pub(crate) struct Change {
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     pub(crate) changes: Vec<Change>,
-    /// Members that no path of measured links leads to.
+    /// Members that no links lead to, by however many relays.
     pub(crate) unreachable: Vec<NodePrefix>,
 }
 
@@ -101,10 +101,14 @@ impl Router {
         let best = graph.lowest_paths(0).into_iter().skip(1);
         let mut selection = Selection::default();
         for (to, best) in members.iter().copied().zip(best) {
-            let best = best.map(|hops| Path::new(hops.into_iter().map(|hop| vertices[hop]).collect()));
-            if best.is_none() {
-                selection.unreachable.push(to);
-            }
+            let best = match best {
+                Reach::Path(hops) => Some(Path::new(hops.into_iter().map(|hop| vertices[hop]).collect())),
+                Reach::TooFar => None,
+                Reach::None => {
+                    selection.unreachable.push(to);
+                    None
+                }
+            };
             if let Some((path, cause)) = self.choose(to, best, &link) {
                 self.paths.insert(to, path);
                 selection.changes.push(Change { to, cause });

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::stats::Counter;
+use crate::time::Time;
 use crate::wire::TAG_LEN;
 use crate::wire::header::{self, Header};
 use replay::ReplayWindow;
@@ -33,11 +34,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session between this life of the node and that of a peer, both told by their incarnations.
-    pub(crate) fn new(own_incarnation: u64, peer_incarnation: u64) -> Self {
+    ///
+    /// The numbers start at `now` in nanoseconds: a node that gave its peer up and took it back begins a new
+    /// session while the peer may still be in the former one, where lower numbers are repeats.
+    pub(crate) fn new(own_incarnation: u64, peer_incarnation: u64, now: Time) -> Self {
         Session {
             epoch_out: epoch(own_incarnation),
             epoch_in: epoch(peer_incarnation),
-            next_counter: AtomicU64::new(1),
+            next_counter: AtomicU64::new(now.as_nanos().max(1)),
             window: Mutex::new(ReplayWindow::new()),
         }
     }

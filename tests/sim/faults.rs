@@ -3,7 +3,9 @@
 use leon::sim::Op::{Broadcast, Crash, Cut, Heal, Partition, Restart, Run, Start};
 use leon::sim::{Link, Matrix, Scenario, To, World, run};
 
-use crate::support::{Outcome, change, cut_both, formed, lists, mesh, ms, over, secs, seeds};
+use leon::Counter;
+
+use crate::support::{Outcome, change, count, cut_both, formed, lists, mesh, ms, over, secs, seeds};
 
 /// The links of a full mesh, each changed.
 fn links(sites: usize, rtt_ms: f64, change: impl Fn(Link) -> Link) -> Vec<(usize, usize, Link)> {
@@ -122,6 +124,25 @@ fn a_link_that_flaps_does_not_cost_a_member() -> Outcome {
     }
     world.settle(secs(60))?;
     world.check_at_rest()
+}
+
+#[test]
+fn a_site_that_is_cut_off_for_seconds_comes_back_whoever_gave_it_up_meanwhile() -> Outcome {
+    // The sites notice within 2 to 3 s, each at another moment.
+    for cut_ms in (1800..3200).step_by(20) {
+        let mut world = formed(over(&Matrix::internet_like(5, cut_ms)))?;
+        // So many datagrams that starting to number them anew would not catch up.
+        world.run_for(secs(60))?;
+        world.partition(&[1, 0, 0, 0, 0]);
+        world.run_for(ms(cut_ms))?;
+        world.heal();
+        world.settle(secs(15))?;
+        world.check_at_rest()?;
+        for site in 0..5 {
+            assert_eq!(count(&world, site, Counter::Replayed), 0, "nothing came twice, cut for {cut_ms} ms");
+        }
+    }
+    Ok(())
 }
 
 #[test]
