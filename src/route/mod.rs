@@ -131,17 +131,15 @@ impl Router {
         let Some(cost) = self.cost(present, &link) else {
             return (best != *present).then_some((best, PathCause::Dead));
         };
-        let direct = Path::direct(to);
-        if !present.is_direct()
-            && let Some(direct_cost) = self.cost(&direct, &link)
-            && direct_cost.fast <= cost.fast
-            && direct_cost.slow <= cost.slow
-        {
-            return Some((direct, PathCause::DirectAsGood));
+        let is_as_good = |direct: &Cost| direct.fast <= cost.fast && direct.slow <= cost.slow;
+        let direct =
+            self.cost(&Path::direct(to), &link).filter(|direct| !present.is_direct() && is_as_good(direct));
+        let bar = direct.unwrap_or(cost);
+        let is_better = |best: Cost| is_better(best.fast, bar.fast) && is_better(best.slow, bar.slow);
+        if self.cost(&best, &link).is_some_and(is_better) {
+            return Some((best, PathCause::Better));
         }
-        let best_cost = self.cost(&best, &link)?;
-        let is_better = is_better(best_cost.fast, cost.fast) && is_better(best_cost.slow, cost.slow);
-        is_better.then_some((best, PathCause::Better))
+        direct.map(|_| (Path::direct(to), PathCause::DirectAsGood))
     }
 }
 
@@ -198,6 +196,27 @@ mod tests {
             select(&mut router, [50_000, 50_000, 100_000]),
             [Change { to: SEOUL, cause: PathCause::DirectAsGood }]
         );
+    }
+
+    #[test]
+    fn a_third_path_is_taken_although_the_direct_one_is_as_good_as_the_present_one() {
+        let other = NodePrefix(3);
+        let mut router = router();
+        let mut select = |direct: u32, through_inagi: u32, through_other: u32| {
+            let link = |from: NodePrefix, to: NodePrefix| {
+                let us = match (from.0.min(to.0), from.0.max(to.0)) {
+                    (0, 2) => direct,
+                    (1, 2) => through_inagi,
+                    (2, 3) => through_other,
+                    _ => 1_000,
+                };
+                (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
+            };
+            router.select(&[INAGI, SEOUL, other], link);
+            router.path(SEOUL).hops().to_vec()
+        };
+        assert_eq!(select(0, 50_000, 0), [INAGI, SEOUL]);
+        assert_eq!(select(40_000, 50_000, 20_000), [other, SEOUL]);
     }
 
     #[test]

@@ -44,14 +44,19 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (node(), origin, bytes).prop_map(|(to, from, bytes)| Op::Inject { to, from, bytes }),
         1 => (node(), 1..20_usize).prop_map(|(to, count)| Op::Replay { to, count }),
         6 => (1..3000_u64).prop_map(|ms| Op::Run { ms }),
+        1 => (3000..60_000_u64).prop_map(|ms| Op::Run { ms }),
     ]
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
     (2..=7_usize).prop_flat_map(|nodes| {
         let links = prop::collection::vec(link(), nodes * (nodes - 1));
+        let delays = prop::collection::vec(prop_oneof![Just(0), 1..1000_u64], nodes);
         let ops = prop::collection::vec(op(), 1..30);
-        (any::<u64>(), links, ops).prop_map(move |(seed, links, ops)| {
+        (any::<u64>(), links, delays, ops).prop_map(move |(seed, links, delays, rest)| {
+            let starts = delays.into_iter().enumerate();
+            let mut ops: Vec<Op> = starts.flat_map(|(node, ms)| [Op::Start(node), Op::Run { ms }]).collect();
+            ops.extend(rest);
             let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
             let pairs = pairs.filter(|(from, to)| from != to);
             let links = pairs.zip(links).map(|((from, to), link)| (from, to, link)).collect();
