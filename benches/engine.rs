@@ -5,8 +5,10 @@
 mod mesh;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use leon::sim::{Matrix, select_paths};
 use leon::{DatagramIn, FrameIn, Segment};
 use mesh::{Counting, Mesh, frame, locator};
 
@@ -88,5 +90,22 @@ fn deliver(criterion: &mut Criterion) {
     datagram_in(criterion, "deliver, batches of 512", (1, 2));
 }
 
-criterion_group!(engine, frame_in, relay, deliver);
+fn paths(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("paths from one node, full mesh");
+    for nodes in [12, 100, 1000] {
+        let matrix = Matrix::internet_like(nodes, 1);
+        let nanos = |from, to| matrix.rtt_ms(from, to).map(|ms| (ms * 1e6) as u64);
+        let links: Vec<Vec<_>> =
+            (0..nodes).map(|from| (0..nodes).map(|to| nanos(from, to)).collect()).collect();
+        if nodes == 1000 {
+            group.sample_size(20);
+        }
+        group.bench_function(BenchmarkId::from_parameter(nodes), |bencher| {
+            bencher.iter(|| black_box(select_paths(&links, 0, Duration::from_micros(100))));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(engine, frame_in, relay, deliver, paths);
 criterion_main!(engine);

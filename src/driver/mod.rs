@@ -197,7 +197,9 @@ impl<H: FnMut(Event)> Loop<H> {
     }
 
     fn take_frames(&mut self) -> io::Result<()> {
-        self.frames.fill(self.output.port())?;
+        let gone =
+            |error: io::Error| io::Error::new(error.kind(), format!("the frame port is gone: {error}"));
+        self.frames.fill(self.output.port()).map_err(gone)?;
         let now = clock::now();
         let frames = self.frames.frames(self.output.port().segment());
         self.forwarder.frames_in(now, frames, &mut self.output);

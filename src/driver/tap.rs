@@ -35,8 +35,8 @@ pub enum TapError {
     Busy(String),
     /// The device exists but is not a TAP device with one queue.
     #[error(
-        "network device {0} exists but is not a TAP device with a single queue: choose another name, or delete it \
-         (ip link delete {0})"
+        "network device {0} exists but is not a TAP device with a single queue: choose another name, or create the \
+         device anew without multi_queue"
     )]
     WrongKind(String),
     /// The kernel does not accept the MTU.
@@ -139,6 +139,6 @@ mod tests {
         assert!(says(libc::EPERM).contains("run as root"));
         assert!(says(libc::ENOENT).contains("modprobe tun"));
         assert!(says(libc::EBUSY).contains("in use by another process"));
-        assert!(says(libc::EINVAL).contains("ip link delete leon0"));
+        assert!(says(libc::EINVAL).contains("without multi_queue"));
     }
 }

@@ -49,6 +49,9 @@ pub(crate) struct Control {
     pub(super) latency: Latency,
     pub(super) router: Router,
     pub(super) connections: BTreeMap<NodePrefix, Connection>,
+    /// Sessions with members that have failed: when one returns in the same life, what was received from it
+    /// before must still be known.
+    dormant: BTreeMap<NodePrefix, (u64, Arc<Session>)>,
     pub(super) counters: Arc<CounterSet>,
     pub(super) outbox: Outbox,
     slots: Slots,
@@ -69,6 +72,7 @@ impl Control {
             latency: Latency::new(own, config.ping_interval, config.max_members, latency_rng),
             router: Router::new(own.0, config.relay_charge),
             connections: BTreeMap::new(),
+            dormant: BTreeMap::new(),
             counters: Arc::new(CounterSet::new()),
             outbox: Outbox::default(),
             slots: Slots::new(2 * config.max_members),
@@ -153,6 +157,7 @@ impl Control {
             Output::Renewed => {
                 let own = self.membership.own().version.incarnation;
                 self.latency.renew(own);
+                self.dormant.clear();
                 for connection in self.connections.values_mut() {
                     connection.session = Arc::new(Session::new(own, connection.incarnation, now));
                 }
@@ -227,7 +232,10 @@ impl Control {
             self.disconnect(prefix, now);
         }
         let Some(slot) = self.slots.take(now) else { return };
-        let session = Arc::new(Session::new(own, incarnation, now));
+        let session = match self.dormant.remove(&prefix) {
+            Some((life, session)) if life == incarnation => session,
+            _ => Arc::new(Session::new(own, incarnation, now)),
+        };
         self.connections.insert(prefix, Connection { slot, incarnation, session });
         self.latency.add(prefix, incarnation, now);
         self.select_at = self.select_at.min(now + SELECT_DELAY);
@@ -237,6 +245,8 @@ impl Control {
     /// Drops every record tied to a member: its hosts, its latencies, its paths (§4.1).
     fn disconnect(&mut self, prefix: NodePrefix, now: Time) -> Option<(NodeId, String)> {
         let connection = self.connections.remove(&prefix)?;
+        self.dormant.retain(|prefix, _| self.membership.list().get(*prefix).is_some());
+        self.dormant.insert(prefix, (connection.incarnation, connection.session));
         self.fdb.flush(connection.slot);
         self.slots.free(connection.slot, now);
         self.latency.remove(prefix);

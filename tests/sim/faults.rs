@@ -1,6 +1,6 @@
 //! Underlays that lose, repeat, delay and forget, and nodes that come and go meanwhile.
 
-use leon::sim::Op::{Broadcast, Crash, Cut, Heal, Partition, Restart, Run, Start};
+use leon::sim::Op::{Broadcast, Crash, Cut, Heal, Partition, Replay, Restart, Run, Start};
 use leon::sim::{Link, Matrix, Scenario, To, World, run};
 
 use leon::Counter;
@@ -143,6 +143,25 @@ fn a_site_that_is_cut_off_for_seconds_comes_back_whoever_gave_it_up_meanwhile() 
         }
     }
     Ok(())
+}
+
+#[test]
+fn frames_from_before_a_member_failed_are_still_known_when_it_returns() -> Outcome {
+    run(&Scenario {
+        seed: 10127930115139284228,
+        nodes: 2,
+        links: links(2, 0.2, |link| link),
+        ops: vec![
+            Start(1),
+            Start(0),
+            Run { ms: 448 },
+            Broadcast { from: 1, len: 0 },
+            Partition(vec![0, 1]),
+            Run { ms: 2249 },
+            Replay { to: 0, count: 3 },
+        ],
+    })
+    .map(|_| ())
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) const DEFAULT_SOCKET: &str = "/run/leond.sock";
 /// be complete.
 #[derive(clap::Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(rustdoc::broken_intra_doc_links, reason = "clap shows these comments as they are, brackets and all")]
 pub(crate) struct Settings {
     /// Name of this site, unique in the mesh
     #[arg(long)]

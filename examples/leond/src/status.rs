@@ -188,7 +188,7 @@ fn ms(value: Option<f64>) -> String {
 }
 
 /// `duration` in milliseconds, to the microsecond.
-pub(crate) fn millis(duration: Duration) -> f64 {
+fn millis(duration: Duration) -> f64 {
     thousandths(duration.as_secs_f64() * 1000.0)
 }
 

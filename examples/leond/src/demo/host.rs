@@ -13,6 +13,7 @@ use leon::driver::clock;
 use parking_lot::Mutex;
 
 use super::packet::{Address, Kind, Packet};
+use super::wan::SiteNo;
 
 /// A host in 10.0.0.0/24. It answers for as long as the process lives.
 pub(super) struct Host {
@@ -28,8 +29,9 @@ struct Reply {
 }
 
 impl Host {
-    /// Starts the host 10.0.0.`number`, whose Ethernet card is `card`.
-    pub(super) fn start(card: UnixDatagram, number: u8) -> io::Result<Host> {
+    /// Starts the host of site `site`, whose Ethernet card is `card`. Sites count from 0, addresses from 1.
+    pub(super) fn start(card: UnixDatagram, site: SiteNo) -> io::Result<Host> {
+        let number = u8::try_from(site + 1).unwrap_or(u8::MAX);
         let address = Address { mac: [2, 0, 0, 0, 0, number], ip: Ipv4Addr::new(10, 0, 0, number) };
         let (sender, replies) = mpsc::channel();
         let answering = card.try_clone()?;

@@ -15,7 +15,7 @@ use super::host::Host;
 use super::packet::Address;
 
 /// Echoes per measurement; the median of fewer moves with the load of the machine.
-const ROUNDS: u16 = 21;
+const ROUNDS: u16 = 41;
 /// Echoes before a measurement, unmeasured: they teach the FDBs and warm up caches.
 const WARM_UP: u16 = 3;
 /// Time between two echoes of a stream.

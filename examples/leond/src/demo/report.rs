@@ -23,9 +23,9 @@ pub(super) struct Report {
 pub(super) struct Pair {
     pub(super) from: String,
     pub(super) to: String,
-    /// Over a plain tunnel along the direct link.
+    /// Over the direct link alone, in a mesh of just these two sites.
     pub(super) direct_ms: f64,
-    /// Over leon.
+    /// Over the mesh of all sites.
     pub(super) overlay_ms: f64,
     /// The sites frames pass over leon: relays in order, then the destination.
     pub(super) path: Vec<String>,

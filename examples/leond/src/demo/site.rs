@@ -10,6 +10,7 @@ use anyhow::Context;
 use leon::driver::{Driver, Port, StopHandle, Underlay, clock};
 use leon::{Config, Engine, Event, MemberState, MemberStatus, NodeId, Security, Segment};
 
+use super::NAMES;
 use super::wan::{SiteNo, Wan};
 
 /// A running site.
@@ -21,15 +22,15 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Starts site `number` as a member called `name` that joins through `seed`. Its events go to `events`.
+    /// Starts site `number` as a member that joins through `seed`. Its events go to `events`.
     /// Returns the other end of its frame port, too.
     pub(super) fn start(
         number: SiteNo,
-        name: &str,
         seed: Option<SocketAddr>,
         wan: &Wan,
-        events: Sender<(SiteNo, Event)>,
+        events: Sender<Event>,
     ) -> anyhow::Result<(Site, UnixDatagram)> {
+        let name = NAMES[number];
         let underlay = Underlay::bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
         let locator = wan.attach(number, underlay.local_addr())?;
         let mut config = Config::new(id(number), name, locator, Security::None, clock::entropy()?);
@@ -43,7 +44,7 @@ impl Site {
         let run = move || {
             driver.run(|event| {
                 // Nobody listens any more once the demo is over.
-                let _ = events.send((number, event));
+                let _ = events.send(event);
             })
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;

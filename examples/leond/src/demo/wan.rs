@@ -9,14 +9,17 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use leon::Time;
 use leon::driver::clock;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+/// How long after its timer, which the kernel may delay by 50 us, a sleeping thread may take to run. The last
+/// stretch of a delay is not slept.
+const WAKE_UP: Duration = Duration::from_micros(120);
 
 /// Number of a site.
 pub(super) type SiteNo = usize;
@@ -124,25 +127,25 @@ impl Shared {
 
     /// Sends every datagram when it is due.
     fn deliver(&self) {
-        // The kernel may round waits up by 50 us otherwise, which a round trip would pay up to four times.
-        if let Err(error) = rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN)) {
-            log::warn!("delays will be up to 50 us too long: {error}");
-        }
         let mut state = self.state.lock();
         loop {
             let Some(due) = state.queue.peek().map(|Reverse(parcel)| parcel.due) else {
                 self.changed.wait(&mut state);
                 continue;
             };
-            let now = clock::now();
-            if due > now {
-                self.changed.wait_for(&mut state, due.since(now));
+            let wait = due.since(clock::now());
+            if wait > WAKE_UP {
+                self.changed.wait_for(&mut state, wait - WAKE_UP);
+                continue;
+            }
+            if wait > Duration::ZERO {
+                MutexGuard::unlocked(&mut state, thread::yield_now);
                 continue;
             }
             if let Some(Reverse(parcel)) = state.queue.pop() {
                 let router = Arc::clone(&state.attachments[parcel.from].router);
                 let private = state.attachments[parcel.to].private;
-                parking_lot::MutexGuard::unlocked(&mut state, || {
+                MutexGuard::unlocked(&mut state, || {
                     // A receiver that has gone is like one that was switched off.
                     let _ = router.send_to(&parcel.bytes, private);
                 });

@@ -1,0 +1,191 @@
+//! The driver on real sockets of the loopback interface, with Unix datagram sockets in place of TAP devices:
+//! no privileges needed.
+#![cfg(feature = "driver")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use leon::driver::{Driver, IoCounters, Port, StopHandle, Underlay, clock};
+use leon::{Config, Engine, Event, MemberState, NodeId, Security, Segment};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const BROADCAST: [u8; 6] = [0xff; 6];
+
+/// A driver on a thread, and the local network at its port.
+struct Node {
+    engine: Arc<Engine>,
+    locator: SocketAddr,
+    network: UnixDatagram,
+    events: Receiver<Event>,
+    stop: StopHandle,
+    io: Arc<IoCounters>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+impl Node {
+    /// A node on `listen` whose locator has the address of `reached_at`.
+    fn start(number: u8, listen: &str, reached_at: &str, seeds: &[SocketAddr]) -> Node {
+        let underlay = Underlay::bind(listen.parse().unwrap()).unwrap();
+        let locator = SocketAddr::new(reached_at.parse().unwrap(), underlay.local_addr().port());
+        let name = format!("node {number}");
+        let mut config =
+            Config::new(NodeId([number; 32]), name, locator, Security::None, clock::entropy().unwrap());
+        config.seeds = seeds.into();
+        let engine = Arc::new(Engine::new(config, clock::now()).unwrap());
+        let (port, network) = UnixDatagram::pair().unwrap();
+        network.set_read_timeout(Some(PATIENCE)).unwrap();
+        let port = Port::from_unix_datagram(port, Segment::DEFAULT).unwrap();
+        let driver = Driver::new(Arc::clone(&engine), underlay, port).unwrap();
+        let (stop, io) = (driver.stop_handle(), driver.io_counters());
+        let (sender, events) = mpsc::channel();
+        let thread = thread::spawn(move || driver.run(|event| sender.send(event).unwrap_or_default()));
+        Node { engine, locator, network, events, stop, io, thread }
+    }
+
+    fn on_ipv4(number: u8, seeds: &[SocketAddr]) -> Node {
+        Node::start(number, "127.0.0.1:0", "127.0.0.1", seeds)
+    }
+
+    /// Waits for the first event that `wanted` accepts.
+    fn wait_for(&self, wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE).expect("the event comes in time");
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    fn receive(&self) -> Vec<u8> {
+        let mut frame = vec![0; 2048];
+        let length = self.network.recv(&mut frame).expect("a frame comes in time");
+        frame.truncate(length);
+        frame
+    }
+}
+
+/// Waits until each node knows all the others.
+fn wait_for_members(nodes: &[&Node]) {
+    for node in nodes {
+        for _ in 1..nodes.len() {
+            node.wait_for(|event| matches!(event, Event::MemberJoined { .. }));
+        }
+    }
+}
+
+/// Lets the nodes leave, one after the other.
+fn stop(nodes: impl IntoIterator<Item = Node>) {
+    for node in nodes {
+        node.stop.stop();
+        node.thread.join().unwrap().unwrap();
+    }
+}
+
+fn frame(to: [u8; 6], from: [u8; 6], payload: &[u8]) -> Vec<u8> {
+    [&to[..], &from, &[0x88, 0xb5], payload].concat()
+}
+
+const fn host(number: u8) -> [u8; 6] {
+    [2, 0, 0, 0, 0, number]
+}
+
+#[test]
+fn three_drivers_exchange_frames_between_their_local_networks() {
+    let a = Node::on_ipv4(1, &[]);
+    let b = Node::on_ipv4(2, &[a.locator]);
+    let c = Node::on_ipv4(3, &[a.locator]);
+    wait_for_members(&[&a, &b, &c]);
+
+    let question = frame(BROADCAST, host(1), b"who is there?");
+    a.network.send(&question).unwrap();
+    assert_eq!(b.receive(), question);
+    assert_eq!(c.receive(), question);
+    let answer = frame(host(1), host(2), &[7; 1300]);
+    b.network.send(&answer).unwrap();
+    assert_eq!(a.receive(), answer);
+    c.network.set_nonblocking(true).unwrap();
+    assert!(c.network.recv(&mut [0; 2048]).is_err(), "unicast to a known host goes to one site");
+
+    assert_eq!(a.io.iter().map(|(_, value)| value).sum::<u64>(), 0);
+    stop([a, b, c]);
+}
+
+#[test]
+fn frames_keep_their_order_in_a_burst() {
+    let a = Node::on_ipv4(1, &[]);
+    let b = Node::on_ipv4(2, &[a.locator]);
+    wait_for_members(&[&a, &b]);
+    for number in 0..=255u8 {
+        let sent = frame(BROADCAST, host(1), &[number; 1000]);
+        a.network.send(&sent).unwrap();
+        // No more on the way than the queue of a Unix datagram socket holds.
+        if number % 4 == 3 {
+            (number - 3..=number).for_each(|number| assert_eq!(b.receive()[14], number));
+        }
+    }
+    stop([a, b]);
+}
+
+#[test]
+fn ipv6_carries_frames_and_a_dual_stack_socket_speaks_to_both() {
+    let v6 = Node::start(1, "[::1]:0", "::1", &[]);
+    let dual = Node::start(2, "[::]:0", "::1", &[v6.locator]);
+    wait_for_members(&[&v6, &dual]);
+    let sent = frame(BROADCAST, host(1), b"over IPv6");
+    v6.network.send(&sent).unwrap();
+    assert_eq!(dual.receive(), sent);
+    stop([v6, dual]);
+
+    let v4 = Node::on_ipv4(3, &[]);
+    let dual = Node::start(4, "[::]:0", "127.0.0.1", &[v4.locator]);
+    wait_for_members(&[&v4, &dual]);
+    let sent = frame(BROADCAST, host(4), b"over IPv4");
+    dual.network.send(&sent).unwrap();
+    assert_eq!(v4.receive(), sent);
+    let counters = v4.engine.status(clock::now()).counters;
+    assert!(counters.iter().all(|(counter, value)| value == 0 || !counter.name().starts_with("drop_")));
+    stop([v4, dual]);
+}
+
+#[test]
+fn stop_leaves_the_mesh_before_run_returns() {
+    let a = Node::on_ipv4(1, &[]);
+    let b = Node::on_ipv4(2, &[a.locator]);
+    wait_for_members(&[&a, &b]);
+    stop([b]);
+    let left = a.wait_for(|event| matches!(event, Event::MemberLeft { .. } | Event::MemberFailed { .. }));
+    assert!(matches!(left, Event::MemberLeft { ref name, .. } if name == "node 2"), "{left:?}");
+    let members = a.engine.status(clock::now()).members;
+    assert!(members.iter().all(|member| member.state == MemberState::Left));
+    stop([a]);
+}
+
+#[test]
+fn a_driver_that_is_stopped_before_it_runs_returns_at_once() {
+    let underlay = Underlay::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = Config::new(
+        NodeId([1; 32]),
+        "alone",
+        underlay.local_addr(),
+        Security::None,
+        clock::entropy().unwrap(),
+    );
+    let engine = Arc::new(Engine::new(config, clock::now()).unwrap());
+    let (port, _network) = UnixDatagram::pair().unwrap();
+    let port = Port::from_unix_datagram(port, Segment::DEFAULT).unwrap();
+    let driver = Driver::new(engine, underlay, port).unwrap();
+    driver.stop_handle().stop();
+    driver.run(|_| {}).unwrap();
+}
+
+#[test]
+fn a_taken_port_is_named_in_the_error() {
+    let taken = Underlay::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let error = Underlay::bind(taken.local_addr()).unwrap_err().to_string();
+    assert!(error.contains(&format!("another process listens on UDP {}", taken.local_addr())), "{error}");
+}
