@@ -21,8 +21,11 @@ use crate::wire::control::{LinkLatency, Pong, Row, RowEntry};
 use database::{Applied, OtherRow, OwnRow, Precision};
 use link::{Link, Step};
 
-/// Changes of whether a link is up are told after this, so that links that fall together are told together.
-const NEWS_DELAY: Duration = Duration::from_millis(10);
+/// That a link is down is told after this, so that links that fall together are told together.
+const DOWN_DELAY: Duration = Duration::from_millis(10);
+/// That a link is up is told after this: nobody waits for it as for a detour, and where many nodes join at a
+/// time, each telling costs a message to every member.
+const UP_DELAY: Duration = Duration::from_millis(200);
 /// A part of a row is asked for no more often than this: above the round-trip time of most links.
 const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -335,7 +338,8 @@ impl Latency {
             return;
         }
         self.own_row.set(RowEntry { target, life, link }, Precision::Coarse);
-        self.tell_at = self.tell_at.min(now + NEWS_DELAY);
+        let delay = if link.is_none() { DOWN_DELAY } else { UP_DELAY };
+        self.tell_at = self.tell_at.min(now + delay);
         self.wake_by(self.tell_at);
         self.outputs.push(Output::Changed);
         if link.is_none() {
