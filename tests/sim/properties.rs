@@ -4,6 +4,9 @@
 
 use leon::sim::{Link, Op, Origin, Scenario, run};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+use crate::support::seed;
 
 fn link() -> impl Strategy<Value = Link> {
     let share = || prop_oneof![6 => Just(0.0), 1 => 0.0..0.5_f64];
@@ -65,9 +68,10 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     })
 }
 
-/// So many scenarios, unless `PROPTEST_CASES` says otherwise.
+/// So many scenarios, unless `PROPTEST_CASES` says otherwise; the same ones each time, unless `LEON_SEED`
+/// says otherwise.
 fn cases(otherwise: u32) -> ProptestConfig {
-    let config = ProptestConfig::default();
+    let config = ProptestConfig { rng_seed: RngSeed::Fixed(seed()), ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() {
         config
     } else {

@@ -23,8 +23,9 @@ use crate::{DatagramIn, Engine, Forwarder, Segment, Time};
 const REMEMBERED: usize = 256;
 /// How often [`World::run_until`] looks at its condition.
 const GLANCE: Duration = Duration::from_millis(10);
-/// After how many events the status of the engine at hand is checked.
-const STATUS_CHECK_EVENTS: u64 = 1024;
+/// After so many events for each site the status of the engine at hand is checked: asking for it takes time
+/// that grows with the number of sites squared.
+const STATUS_CHECK_EVENTS: u64 = 128;
 
 /// N engines, the underlay between them and the hosts behind them, in virtual time.
 ///
@@ -35,6 +36,8 @@ pub struct World {
     now: Time,
     queue: BTreeMap<(Time, u64), Happening>,
     sequence: u64,
+    /// How many have happened.
+    events: u64,
     sites: Vec<Site>,
     /// Which site's socket is bound to an address.
     bound: BTreeMap<SocketAddr, usize>,
@@ -67,6 +70,7 @@ impl World {
             now: Time::ZERO,
             queue: BTreeMap::new(),
             sequence: 0,
+            events: 0,
             sites: Vec::new(),
             bound: BTreeMap::new(),
             locators: BTreeSet::new(),
@@ -89,14 +93,13 @@ impl World {
     /// The first rule that was broken, now or before.
     pub fn run_for(&mut self, duration: Duration) -> Result<(), Violation> {
         let until = self.now + duration;
-        let mut events = 0;
         while self.violation.is_none() {
             let Some(next) = self.queue.first_entry().filter(|next| next.key().0 <= until) else { break };
             let ((at, _), happening) = next.remove_entry();
             self.now = at;
             let site = self.happen(happening);
-            events += 1;
-            if events % STATUS_CHECK_EVENTS == 0 {
+            self.events += 1;
+            if self.events % (STATUS_CHECK_EVENTS * self.sites.len() as u64) == 0 {
                 self.check_status(site);
             }
         }
