@@ -29,8 +29,9 @@ use crate::wire::control::{Message, Ping};
 use crate::wire::header;
 use crate::wire::record::Record;
 
-/// Paths are chosen this long after the first of a burst of changes; at once when a used link is lost.
-const SELECT_DELAY: Duration = Duration::from_millis(50);
+/// Paths are chosen this long after the first of a burst of changes, so a few times in a round of
+/// measurement at most; at once when a used link is lost.
+const SELECT_DELAY: Duration = Duration::from_millis(200);
 /// How often hosts that have been silent for too long are cleared out of the FDB.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -259,8 +260,9 @@ impl Control {
     fn select_paths(&mut self, now: Time) {
         self.select_at = Time::NEVER;
         let members = self.live_members();
-        let latency = &self.latency;
-        let selection = self.router.select(&members, |from, to| latency.link(from, to));
+        let (latency, table) = (&self.latency, self.latency.table());
+        let up = table.entries.iter().filter_map(|(from, to, link)| Some((*from, *to, (*link)?)));
+        let selection = self.router.select(&table.nodes, up, |from, to| latency.link(from, to));
         let is_reached = |member: &&NodePrefix| selection.unreachable.binary_search(member).is_err();
         let reached: Vec<NodePrefix> = members.iter().filter(is_reached).copied().collect();
         let is_back = |record: &&Record| {

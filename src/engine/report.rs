@@ -12,6 +12,7 @@ use crate::node::{MemberState, NodePrefix};
 use crate::route::{Cost, Path};
 use crate::stats::{CounterSet, Counters};
 use crate::time::Time;
+use crate::wire::control::LinkLatency;
 
 impl Control {
     pub(super) fn status(&self, now: Time, sets: &[Arc<CounterSet>]) -> Status {
@@ -56,26 +57,24 @@ impl Control {
     }
 
     fn latency_status(&self) -> Vec<LinkStatus> {
+        let table = self.latency.table();
         let own = self.membership.own();
-        let mut nodes: Vec<_> =
-            self.membership.list().all_alive().chain([own]).map(|record| record.id).collect();
-        nodes.sort_unstable();
+        let id_of = |node: &NodePrefix| {
+            if *node == own.id.prefix() { Some(own.id) } else { self.name_of(*node).map(|(id, _)| id) }
+        };
+        let ids: Vec<_> = table.nodes.iter().map(id_of).collect();
         let micros = |us: u32| Duration::from_micros(u64::from(us));
-        let entry = |from: NodePrefix, to: NodePrefix| self.latency.entry(from, to);
-        let mut links = Vec::new();
-        for from in &nodes {
-            for to in nodes.iter().filter(|to| *to != from) {
-                if let Some(link) = entry(from.prefix(), to.prefix()) {
-                    links.push(LinkStatus {
-                        from: *from,
-                        to: *to,
-                        fast: link.map(|link| micros(link.fast_us)),
-                        slow: link.map(|link| micros(link.slow_us)),
-                        loss: link.map_or(u8::MAX, |link| link.loss),
-                    });
-                }
-            }
-        }
+        let link_status = |(from, to, link): (usize, usize, Option<LinkLatency>)| {
+            Some(LinkStatus {
+                from: ids[from]?,
+                to: ids[to]?,
+                fast: link.map(|link| micros(link.fast_us)),
+                slow: link.map(|link| micros(link.slow_us)),
+                loss: link.map_or(u8::MAX, |link| link.loss),
+            })
+        };
+        let mut links: Vec<_> = table.entries.into_iter().filter_map(link_status).collect();
+        links.sort_unstable_by_key(|link| (link.from, link.to));
         links
     }
 

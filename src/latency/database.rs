@@ -46,6 +46,11 @@ impl OwnRow {
         self.version
     }
 
+    /// All entries, by target.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &RowEntry> {
+        self.entries.values().map(|(_, entry)| entry)
+    }
+
     /// What is advertised for the link to this life of `target`.
     pub(crate) fn get(&self, target: NodePrefix, life: u32) -> Option<Option<LinkLatency>> {
         self.entries.get(&target).filter(|(_, entry)| entry.life == life).map(|(_, entry)| entry.link)
@@ -135,6 +140,11 @@ impl OtherRow {
     /// The version up to which the row is known.
     pub(crate) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// All entries, by target.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &RowEntry> {
+        self.entries.values()
     }
 
     /// The entry for the link to this life of `target`.

@@ -78,6 +78,16 @@ impl Peer {
     }
 }
 
+/// The whole latency database at one moment.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// All members in ascending order, the own node included.
+    pub(crate) nodes: Vec<NodePrefix>,
+    /// The links between them that somebody has measured: from and to as places in `nodes`, and the latency,
+    /// or `None` if the link is down.
+    pub(crate) entries: Vec<(usize, usize, Option<LinkLatency>)>,
+}
+
 /// Links, the own row, and the rows of all others.
 #[derive(Debug)]
 pub(crate) struct Latency {
@@ -187,6 +197,23 @@ impl Latency {
             let life = if to == self.own { self.life } else { self.peers.get(&to)?.life };
             self.peers.get(&from)?.row.get(to, life)
         }
+    }
+
+    /// The whole database. One pass over each row: looking up each pair would cost several times as much.
+    pub(crate) fn table(&self) -> Table {
+        let mut lives: Vec<(NodePrefix, u32)> =
+            self.peers.iter().map(|(peer, state)| (*peer, state.life)).collect();
+        let own_at = lives.partition_point(|(peer, _)| *peer < self.own);
+        lives.insert(own_at, (self.own, self.life));
+        let mut entries = Vec::with_capacity(lives.len() * lives.len());
+        for (from, (node, _)) in lives.iter().enumerate() {
+            if *node == self.own {
+                push_row(&mut entries, from, self.own_row.entries(), &lives);
+            } else if let Some(peer) = self.peers.get(node) {
+                push_row(&mut entries, from, peer.row.entries(), &lives);
+            }
+        }
+        Table { nodes: lives.into_iter().map(|(node, _)| node).collect(), entries }
     }
 
     /// True if the database has a link that is up from a member to a node in the life that began with
@@ -349,6 +376,25 @@ impl Latency {
 
     fn wake_by(&mut self, at: Time) {
         self.wake_at = self.wake_at.min(at);
+    }
+}
+
+/// Appends those entries of a row whose targets are members in their present life. Both are in ascending
+/// order.
+fn push_row<'a>(
+    out: &mut Vec<(usize, usize, Option<LinkLatency>)>,
+    from: usize,
+    row: impl Iterator<Item = &'a RowEntry>,
+    lives: &[(NodePrefix, u32)],
+) {
+    let mut to = 0;
+    for entry in row {
+        while lives.get(to).is_some_and(|(node, _)| *node < entry.target) {
+            to += 1;
+        }
+        if to != from && lives.get(to) == Some(&(entry.target, entry.life)) {
+            out.push((from, to, entry.link));
+        }
     }
 }
 

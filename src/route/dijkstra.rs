@@ -66,18 +66,14 @@ pub(crate) enum Reach {
 pub(crate) type Hops = ArrayVec<usize, MAX_HOPS>;
 
 impl Graph {
-    /// A graph of `vertices` vertices with those links `(from, to)` for which `cost` gives one.
-    pub(crate) fn new(vertices: usize, cost: impl Fn(usize, usize) -> Option<u64>) -> Self {
+    /// A graph of `vertices` vertices and `links`: from, to, cost.
+    pub(crate) fn new(vertices: usize, links: impl Iterator<Item = (usize, usize, u64)>) -> Self {
         let mut graph = DiGraph::with_capacity(vertices, vertices * vertices);
         for _ in 0..vertices {
             graph.add_node(());
         }
-        for from in 0..vertices {
-            for to in (0..vertices).filter(|to| *to != from) {
-                if let Some(cost) = cost(from, to) {
-                    graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), cost);
-                }
-            }
+        for (from, to, cost) in links {
+            graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), cost);
         }
         Graph(graph)
     }
@@ -159,9 +155,7 @@ mod tests {
     use super::*;
 
     fn graph(links: &[(usize, usize, u64)], vertices: usize) -> Graph {
-        Graph::new(vertices, |from, to| {
-            links.iter().find(|(a, b, _)| (*a, *b) == (from, to)).map(|(_, _, cost)| *cost)
-        })
+        Graph::new(vertices, links.iter().copied())
     }
 
     fn hops(reach: &Reach) -> Option<&[usize]> {

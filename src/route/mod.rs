@@ -86,23 +86,26 @@ impl Router {
         path.cost(self.own, self.relay_charge, link)
     }
 
-    /// Chooses the path to each of `members` anew by the latencies that `link` gives.
+    /// Chooses the path to each other node of `nodes` anew. `links` are those that are up, by the places of
+    /// their ends in `nodes`; `link` finds one of them by its ends.
     pub(crate) fn select(
         &mut self,
-        members: &[NodePrefix],
+        nodes: &[NodePrefix],
+        links: impl Iterator<Item = (usize, usize, LinkLatency)>,
         link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
     ) -> Selection {
-        let vertices: Vec<NodePrefix> = core::iter::once(self.own).chain(members.iter().copied()).collect();
+        let Some(source) = nodes.iter().position(|node| *node == self.own) else {
+            return Selection::default();
+        };
         let charge = nanos(self.relay_charge);
         // Charging every link for a relay, the first too, leaves the order of the totals as it is.
-        let graph = Graph::new(vertices.len(), |from, to| {
-            link(vertices[from], vertices[to]).map(|link| Cost::of_link(link).worse() + charge)
-        });
-        let best = graph.lowest_paths(0).into_iter().skip(1);
+        let links = links.map(|(from, to, link)| (from, to, Cost::of_link(link).worse() + charge));
+        let best = Graph::new(nodes.len(), links).lowest_paths(source);
         let mut selection = Selection::default();
-        for (to, best) in members.iter().copied().zip(best) {
+        let others = nodes.iter().copied().zip(best).filter(|(node, _)| *node != self.own);
+        for (to, best) in others.collect::<Vec<_>>() {
             let best = match best {
-                Reach::Path(hops) => Some(Path::new(hops.into_iter().map(|hop| vertices[hop]).collect())),
+                Reach::Path(hops) => Some(Path::new(hops.into_iter().map(|hop| nodes[hop]).collect())),
                 Reach::TooFar => None,
                 Reach::None => {
                     selection.unreachable.push(to);
@@ -165,7 +168,18 @@ mod tests {
             };
             (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
         };
-        router.select(&[INAGI, SEOUL], link).changes
+        select_by(router, &[OWN, INAGI, SEOUL], link)
+    }
+
+    fn select_by(
+        router: &mut Router,
+        nodes: &[NodePrefix],
+        link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
+    ) -> Vec<Change> {
+        let pairs = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
+        let links = pairs.filter(|(from, to)| from != to);
+        let links = links.filter_map(|(from, to)| Some((from, to, link(nodes[from], nodes[to])?)));
+        router.select(nodes, links, &link).changes
     }
 
     fn router() -> Router {
@@ -212,7 +226,7 @@ mod tests {
                 };
                 (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
             };
-            router.select(&[INAGI, SEOUL, other], link);
+            select_by(&mut router, &[OWN, INAGI, SEOUL, other], link);
             router.path(SEOUL).hops().to_vec()
         };
         assert_eq!(select(0, 50_000, 0), [INAGI, SEOUL]);
