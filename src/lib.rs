@@ -80,8 +80,7 @@
 //! # Features
 //!
 //! * `driver`: the Linux event loop: TAP, UDP, timers. The only part that reads a clock.
-//! * `sim`: the simulator: many engines in virtual time.
-//! * `serde`: `Serialize` for counters.
+//! * `sim`: the simulator: many engines in virtual time, with the rules they must keep.
 //!
 //! # Errors
 //!

@@ -99,7 +99,7 @@ impl World {
             self.now = at;
             let site = self.happen(happening);
             self.events += 1;
-            if self.events % (STATUS_CHECK_EVENTS * self.sites.len() as u64) == 0 {
+            if self.events.is_multiple_of(STATUS_CHECK_EVENTS * self.sites.len() as u64) {
                 self.check_status(site);
             }
         }
