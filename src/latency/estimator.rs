@@ -24,7 +24,7 @@ pub(crate) struct Estimator {
     lost: u64,
     samples: u32,
     last_at: Time,
-    last_outcome_at: Time,
+    last_outcome_at: Option<Time>,
 }
 
 impl Estimator {
@@ -48,9 +48,15 @@ impl Estimator {
         self.outcome(ALL_LOST, now);
     }
 
+    /// The link was down: its times are measured anew, and its loss is what it was, so that a lossy link does
+    /// not look perfect each time it returns.
+    pub(crate) fn restart(&mut self) {
+        *self = Estimator { lost: self.lost, ..Estimator::default() };
+    }
+
     fn outcome(&mut self, lost: u64, now: Time) {
-        let elapsed = now.since(self.last_outcome_at).min(SLOW);
-        self.last_outcome_at = now;
+        let elapsed = self.last_outcome_at.map_or(Duration::ZERO, |last_at| now.since(last_at).min(SLOW));
+        self.last_outcome_at = Some(now);
         self.lost = average(self.lost, lost, elapsed, SLOW, u32::MAX);
     }
 
@@ -131,6 +137,29 @@ mod tests {
         feed(&mut estimator, 0, 200, |second| if second % 2 == 0 { 10 * MS } else { 14 * MS });
         assert!((11 * MS..13 * MS).contains(&estimator.slow()));
         assert!(estimator.deviation() > MS);
+    }
+
+    #[test]
+    fn one_lost_ping_does_not_make_a_new_link_lossy_whatever_the_clock_says() {
+        for start in [0, 1_000_000] {
+            let mut estimator = Estimator::default();
+            estimator.unanswered(Time::ZERO + Duration::from_secs(start));
+            estimator.answered(MS, Time::ZERO + Duration::from_secs(start + 1));
+            assert!(estimator.loss() < 0.05, "{}", estimator.loss());
+        }
+    }
+
+    #[test]
+    fn a_restart_keeps_the_loss_and_forgets_the_times() {
+        let mut estimator = Estimator::default();
+        for second in 0..300 {
+            let now = Time::ZERO + Duration::from_secs(second);
+            if second % 2 == 0 { estimator.unanswered(now) } else { estimator.answered(32 * MS, now) }
+        }
+        estimator.restart();
+        estimator.answered(4 * MS, Time::ZERO + Duration::from_secs(1000));
+        assert_eq!((estimator.fast(), estimator.slow(), estimator.samples()), (4 * MS, 4 * MS, 1));
+        assert!(estimator.loss() > 0.4, "{}", estimator.loss());
     }
 
     #[test]

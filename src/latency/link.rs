@@ -98,7 +98,10 @@ impl Link {
         let pings = match self.round {
             Round::Idle { .. } => 0,
             Round::Waiting { pings, .. } => {
-                self.estimator.unanswered(now);
+                // What is lost during an outage says nothing of the loss after it.
+                if self.state != LinkState::Down {
+                    self.estimator.unanswered(now);
+                }
                 pings
             }
         };
@@ -135,7 +138,7 @@ impl Link {
         };
         let (_, sent_at) = self.outstanding.remove(at);
         if self.state == LinkState::Down {
-            self.estimator = Estimator::default();
+            self.estimator.restart();
         }
         self.state = LinkState::Up;
         // A peer cannot have held the ping for longer than it was away.

@@ -171,12 +171,19 @@ fn jitter_makes_no_path_flap() -> Outcome {
 }
 
 #[test]
-fn a_lossy_link_is_worth_a_detour() -> Outcome {
-    let mut world = triangle(20.0, 13.0, 13.0);
-    change(&mut world, 0, 2, |link| Link { loss: 0.3, ..link });
-    world.start_all()?;
-    world.run_for(secs(120))?;
-    assert_eq!(world.path(0, 2), [1, 2]);
+fn a_lossy_link_is_left_for_a_detour_and_not_returned_to() -> Outcome {
+    for loss in [0.1, 0.2, 0.3] {
+        let mut world = triangle(20.0, 13.0, 13.0);
+        change(&mut world, 0, 2, |link| Link { loss, ..link });
+        world.start_all()?;
+        world.run_for(secs(120))?;
+        let mut direct = 0;
+        for _ in 0..600 {
+            world.run_for(secs(1))?;
+            direct += u32::from(world.path(0, 2) == [2]);
+        }
+        assert!(direct < 60, "on the direct path for {direct} s of 600 at a loss of {loss}");
+    }
     Ok(())
 }
 
