@@ -91,6 +91,23 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(cases(32))]
+
+    #[test]
+    fn flipped_bits_break_no_rule_of_every_step(
+        mut scenario in scenario(),
+        shares in prop::collection::vec(0.0..0.3_f64, 42),
+    ) {
+        for ((_, _, link), share) in scenario.links.iter_mut().zip(shares) {
+            link.corruption = share;
+        }
+        if let Err(violation) = run(&scenario) {
+            prop_assert!(false, "{violation}");
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(cases(16))]
 
     #[test]
