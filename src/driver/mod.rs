@@ -34,7 +34,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 
 pub use counters::IoCounters;
@@ -169,14 +169,19 @@ impl<H: FnMut(Event)> Loop<H> {
         }
     }
 
-    /// Leaves, and repeats that as often as the engine wants. What still arrives is of no interest.
+    /// Leaves, and repeats that as often as the engine wants. Datagrams on their way through this node are
+    /// relayed meanwhile; frames of the local network stay where they are.
     fn leave(&mut self) {
         let mut now = clock::now();
         let limit = now + LEAVE_LIMIT;
         self.engine.leave(now, &mut self.output);
         self.output.flush(now);
         while self.engine.deadline() < limit && now < limit {
-            std::thread::park_timeout(self.engine.deadline().since(now));
+            let timeout = timeout_until(self.engine.deadline());
+            let mut ready = [PollFd::new(self.output.underlay(), PollFlags::IN)];
+            // If waiting fails, the node leaves without waiting.
+            let _ = poll(&mut ready, timeout.as_ref());
+            self.take_datagrams();
             now = clock::now();
             self.engine.timer(now, &mut self.output);
             self.output.flush(now);

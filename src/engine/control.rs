@@ -170,6 +170,7 @@ impl Control {
             Output::Joined(by) => {
                 self.outbox.events.extend(self.name_of(by).map(|(by, _)| Event::Joined { by }));
             }
+            Output::Gone => self.is_unpublished = true,
             Output::Withdrawn => {
                 for prefix in self.live_members() {
                     self.disconnect(prefix, now);
@@ -289,7 +290,7 @@ impl Control {
 
     fn snapshot(&self) -> Snapshot {
         let own = self.membership.own();
-        let peers = if self.membership.is_active() { self.peers() } else { Vec::new() };
+        let peers = if self.membership.is_gone() { Vec::new() } else { self.peers() };
         Snapshot::new(own.locator, &own.segments, peers, self.hash)
     }
 

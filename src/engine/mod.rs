@@ -134,7 +134,8 @@ impl Engine {
     }
 
     /// Leaves: says so to every member, a few times while [`timer`](Self::timer) is still called until the
-    /// deadline is [`Time::NEVER`]. No frame moves any more.
+    /// deadline is [`Time::NEVER`]. So long the node also relays what is on its way; then no frame moves any
+    /// more.
     pub fn leave(&self, now: Time, sink: &mut impl Sink) {
         self.shared.with_control(now, sink, |control| control.leave(now));
     }

@@ -67,6 +67,8 @@ pub(crate) enum Output {
     Joined(NodePrefix),
     /// A member refuses the own node.
     Rejected(SocketAddr, RejectReason),
+    /// The own node has said often enough that it leaves.
+    Gone,
     /// The own node was refused before anybody took it: its list is empty again.
     Withdrawn,
     /// A record was refused.
@@ -169,6 +171,11 @@ impl Membership {
     /// False once the node has said that it leaves, and before it joins.
     pub(crate) fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Fetching | Phase::Announcing | Phase::Joined)
+    }
+
+    /// True once the node has left. Until then it relays what is on its way.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.phase == Phase::Gone
     }
 
     /// What has come up since the last call, in order.

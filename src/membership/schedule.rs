@@ -177,7 +177,10 @@ impl Membership {
         }
         self.phase = match repeats.checked_sub(1) {
             Some(repeats) => Phase::Leaving { repeats },
-            None => Phase::Gone,
+            None => {
+                self.outputs.push(Output::Gone);
+                Phase::Gone
+            }
         };
     }
 

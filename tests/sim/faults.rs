@@ -219,6 +219,30 @@ fn a_frame_on_its_way_through_a_crashing_relay_is_lost_and_no_worse() -> Outcome
 }
 
 #[test]
+fn frames_on_their_way_through_a_relay_that_leaves_arrive() -> Outcome {
+    let mut world = formed(over(&Matrix::fujisawa_inagi_seoul()))?;
+    assert_eq!(world.path(0, 2), [1, 2]);
+    let (host, other) = (world.add_host(0), world.add_host(2));
+    world.send(other, To::Everyone, 60);
+    world.run_for(secs(1))?;
+    // Every millisecond a frame, while the news of the leave is under way too.
+    let frames: Vec<usize> = (0..100)
+        .map(|round| {
+            if round == 20 {
+                world.leave(1);
+            }
+            let frame = world.send(host, To::Host(other), 60);
+            world.run_for(ms(1)).map(|()| frame)
+        })
+        .collect::<Result<_, _>>()?;
+    world.run_for(secs(1))?;
+    for frame in frames {
+        assert_eq!(world.frame(frame).sites(), [2]);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_restarted_receiver_takes_frames_of_its_present_life_only_once() -> Outcome {
     let mut world: World = formed(mesh(3, 20.0))?;
     let (host, other) = (world.add_host(0), world.add_host(1));

@@ -1,6 +1,6 @@
 //! §4.1: who is a member, and how all come to know.
 
-use leon::sim::{Matrix, World};
+use leon::sim::{Matrix, To, World};
 use leon::{Event, MemberState, NodeId, RejectReason, Time};
 
 use crate::support::{Outcome, cut_both, formed, ipv6, lists, member, mesh, ms, over, secs, seeds, when};
@@ -244,12 +244,15 @@ fn a_lost_leave_is_repaired_by_a_repeat_or_a_digest() -> Outcome {
 #[test]
 fn a_node_that_left_says_nothing_more() -> Outcome {
     let mut world = formed(mesh(3, 20.0))?;
+    let host = world.add_host(1);
     world.leave(1);
     world.run_for(secs(2))?;
     let sent = |world: &World| crate::support::count(world, 1, leon::Counter::DatagramsOut);
     let before = sent(&world);
+    let frame = world.send(host, To::Everyone, 60);
     world.run_for(secs(60))?;
     assert_eq!(sent(&world), before);
+    assert!(world.frame(frame).sites().is_empty());
     Ok(())
 }
 
