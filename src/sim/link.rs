@@ -105,6 +105,11 @@ impl Pipe {
         arrivals
     }
 
+    /// When the last datagram on its way arrives; nothing sent now arrives before it.
+    pub(super) fn last_at(&self) -> Time {
+        self.last_at
+    }
+
     /// Flips one to four bits of `bytes`.
     pub(super) fn corrupt(&mut self, bytes: &mut [u8]) {
         if bytes.is_empty() {

@@ -157,13 +157,14 @@ impl World {
         Ok(())
     }
 
-    /// How long the longest path may take.
+    /// How long the longest path may take, behind what is still on its way at the links' former delays.
     fn longest_way(&self) -> Duration {
         let sites = self.running();
         let pairs = sites.iter().flat_map(|&from| sites.iter().map(move |&to| (from, to)));
         let links = pairs.filter_map(|(from, to)| self.link(from, to));
         let slowest_ns = links.map(|link| link.delay_ns + link.jitter_ns).max().unwrap_or(0);
-        Duration::from_nanos(slowest_ns * MAX_HOPS as u64) + Duration::from_millis(10)
+        let queue = self.last_arrival().since(self.now());
+        queue + Duration::from_nanos(slowest_ns * MAX_HOPS as u64) + Duration::from_millis(10)
     }
 
     /// The true round-trip times of the underlay between all sites, in nanoseconds, jitter at its mean.

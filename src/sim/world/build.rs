@@ -7,7 +7,7 @@ use crate::sim::host::Host;
 use crate::sim::link::{Link, Pipe};
 use crate::sim::site::Site;
 use crate::sim::world::World;
-use crate::{Config, MacAddr, NodeId, Security, Segment};
+use crate::{Config, MacAddr, NodeId, Security, Segment, Time};
 
 /// Port of all sites.
 const PORT: u16 = 4747;
@@ -75,6 +75,11 @@ impl World {
     /// The underlay from one site to another, if there is one.
     pub fn link(&self, from: usize, to: usize) -> Option<Link> {
         self.pipes.get(&(from, to)).map(|pipe| pipe.link)
+    }
+
+    /// When the last of all datagrams on their way arrives.
+    pub(in crate::sim) fn last_arrival(&self) -> Time {
+        self.pipes.values().map(|pipe| pipe.last_at()).max().unwrap_or(Time::ZERO)
     }
 
     /// Nothing passes from one site to the other any more. In one direction only.
