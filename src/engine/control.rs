@@ -206,6 +206,8 @@ impl Control {
             }
             Output::RowRequest(to, from) => self.send_on_path(to, &Message::RowRequest { from }),
             Output::LinkUp(prefix) => {
+                // Long before it carries transit.
+                self.membership.set_reachable(prefix, true, now);
                 self.outbox.events.extend(self.name_of(prefix).map(|(id, _)| Event::LinkUp { id }));
             }
             Output::LinkDown(prefix) => {

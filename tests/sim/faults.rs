@@ -3,7 +3,7 @@
 use leon::sim::Op::{Broadcast, Crash, Cut, Heal, Partition, Replay, Restart, Run, Start};
 use leon::sim::{Link, Matrix, Scenario, To, World, run};
 
-use leon::Counter;
+use leon::{Counter, Event};
 
 use crate::support::{Outcome, change, count, cut_both, formed, lists, mesh, ms, over, secs, seeds};
 
@@ -162,6 +162,34 @@ fn frames_from_before_a_member_failed_are_still_known_when_it_returns() -> Outco
         ],
     })
     .map(|_| ())
+}
+
+#[test]
+fn a_member_whose_link_is_up_does_not_fail() -> Outcome {
+    for mended_ms in (0..1200).step_by(20) {
+        let mut world = formed(mesh(3, 100.0))?;
+        cut_both(&mut world, 1, 2);
+        world.run_for(secs(5))?;
+        world.heal();
+        world.run_for(ms(mended_ms))?;
+        // Nothing but the link that has just returned leads from 1 to 2 any more.
+        world.leave(0);
+        world.run_for(secs(5))?;
+        for site in [1, 2] {
+            let mut is_up = true;
+            for (at, event) in world.events(site) {
+                match event {
+                    Event::LinkUp { .. } => is_up = true,
+                    Event::LinkDown { .. } => is_up = false,
+                    Event::MemberFailed { .. } => {
+                        assert!(!is_up, "site {site} at {at:?}, mended for {mended_ms} ms");
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 #[test]
