@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::node::NodePrefix;
 use crate::wire::control::{LinkLatency, Row, RowEntry};
 
-/// How much a time must move to be advertised anew (DESIGN §5).
+/// How much a time must move to be advertised anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precision {
     /// By more than 5 % and 0.5 ms: in each round.

@@ -9,7 +9,7 @@ use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::control::LinkLatency;
 
-/// Pings of one round: the first, and quick retries within about a second after it is lost (DESIGN §5).
+/// Pings of one round: the first, and quick retries within about a second after it is lost.
 const PINGS_PER_ROUND: u8 = 4;
 /// Time between the retries.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);

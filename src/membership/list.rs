@@ -15,7 +15,7 @@ use crate::node::{MemberState, NodeId, NodePrefix};
 use crate::time::Time;
 use crate::wire::record::{Record, RecordVersion};
 
-/// How long members that failed or left are remembered (DESIGN §4).
+/// How long members that failed or left are remembered: a partition of a day heals.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// A remembered node.

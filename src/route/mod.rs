@@ -15,8 +15,8 @@ use crate::wire::control::LinkLatency;
 use dijkstra::{Graph, Reach};
 pub(crate) use path::{Cost, Path};
 
-/// A path is left for one that is better by more than this, and by more than a twentieth (DESIGN §5), so
-/// that two nearly equal paths do not alternate.
+/// A path is left for one that is better by more than this, and by more than a twentieth, so that two nearly
+/// equal paths do not alternate. The database is as coarse: it tells smaller movements late.
 const HYSTERESIS: Duration = Duration::from_micros(500);
 const HYSTERESIS_SHARE: u64 = 20;
 

@@ -71,7 +71,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The fields of a datagram's header that the rules are about (DESIGN §3).
+/// The fields of a datagram's header that the rules are about, read apart from the engine's own parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) hops: usize,

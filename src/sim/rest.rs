@@ -239,7 +239,7 @@ fn loss_ns(loss: u8) -> u64 {
     (-kept.ln() * 200e6) as u64
 }
 
-/// How much better another path must be: 0.5 ms and 5 % (DESIGN §5).
+/// How much better another path must be: 0.5 ms and 5 %.
 fn hysteresis_ns(cost_ns: u64) -> u64 {
     (cost_ns / 20).max(500_000)
 }

@@ -107,7 +107,7 @@ fn a_relayed_frame(world: &mut World) -> Result<Vec<u8>, leon::sim::Violation> {
     Ok(overheard.iter().map(|(_, bytes)| bytes).find(is_it).expect("site 1 relays").clone())
 }
 
-/// Bytes of the common header and of an IPv4 entry (DESIGN §3).
+/// Bytes of the common header and of an IPv4 entry.
 const COMMON: usize = 20;
 const ENTRY: usize = 14;
 
