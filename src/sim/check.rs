@@ -36,8 +36,10 @@ pub enum Rule {
     StatusSane,
     /// At rest all engines have one member list: that of the running ones.
     ListsAgree,
-    /// At rest all engines have one latency database, in which those links are up that carry.
+    /// At rest all engines have one latency database.
     DatabasesAgree,
+    /// At rest those links are up in the database that carry.
+    LinksKnown,
     /// At rest paths cost at most what the oracle says, and the hysteresis.
     PathsNearOptimal,
     /// At rest a broadcast reaches every other site of its segment once.

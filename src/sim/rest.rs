@@ -12,8 +12,9 @@ use crate::sim::world::World;
 use crate::{LinkStatus, MemberState, NodeId, Segment, Status};
 
 impl World {
-    /// What the engines disagree about, or about what they are wrong: `None` once all running engines have one
-    /// member list, that of the running ones, and one latency database, with those links up that carry.
+    /// What the engines disagree about, or what their common list differs from: `None` once all running
+    /// engines have one member list, that of the running ones, and one latency database, with an entry for
+    /// each two of them.
     pub fn disagreement(&self) -> Option<Violation> {
         let sites = self.running();
         let first = self.status(*sites.first()?)?;
@@ -39,12 +40,18 @@ impl World {
                 return Some(self.violation_at(site, Rule::ListsAgree, detail));
             }
         }
-        databases.or_else(|| self.wrong_link(&first))
+        if databases.is_none() && first.latency.len() < sites.len() * (sites.len() - 1) {
+            let detail = format!("all databases have {} entries only", first.latency.len());
+            return Some(self.violation_at(sites[0], Rule::DatabasesAgree, detail));
+        }
+        databases
     }
 
-    /// A link that is up in the database and does not carry, or the other way round.
-    fn wrong_link(&self, status: &Status) -> Option<Violation> {
+    /// A link that is up in the first engine's database and does not carry, or the other way round. Where
+    /// datagrams are lost, a link that carries may be down for seconds.
+    pub fn wrong_link(&self) -> Option<Violation> {
         let sites = self.running();
+        let status = self.status(*sites.first()?)?;
         let up = |link: &LinkStatus| link.fast.is_some().then_some((link.from, link.to));
         let up: BTreeSet<(NodeId, NodeId)> = status.latency.iter().filter_map(up).collect();
         let pairs = sites.iter().flat_map(|&from| sites.iter().map(move |&to| (from, to)));
@@ -55,7 +62,7 @@ impl World {
         let (from, to) = pairs.into_iter().find(is_wrong)?;
         let is_up = self.carries(from, to) && self.carries(to, from);
         let detail = format!("the link from {from} to {to} is {}", if is_up { "up" } else { "down" });
-        Some(self.violation_at(from, Rule::DatabasesAgree, detail))
+        Some(self.violation_at(from, Rule::LinksKnown, detail))
     }
 
     /// A path that costs more than the oracle's on the engine's own database by more than the hysteresis, on
@@ -91,16 +98,21 @@ impl World {
         None
     }
 
-    /// Lets the world go on until its engines agree and their paths are good; says how long that took.
+    /// What a world at rest does not have: a disagreement, a wrong link, or a bad path.
+    fn unsettled(&self) -> Option<Violation> {
+        self.disagreement().or_else(|| self.wrong_link()).or_else(|| self.bad_path())
+    }
+
+    /// Lets the world go on until its engines agree, know what carries, and have good paths; says how long
+    /// that took.
     ///
     /// # Errors
     ///
     /// The first rule that was broken; after `limit`, what the engines still disagree about.
     pub fn settle(&mut self, limit: Duration) -> Result<Duration, Violation> {
-        let unsettled = |world: &World| world.disagreement().or_else(|| world.bad_path());
-        match self.run_until(limit, |world| unsettled(world).is_none())? {
+        match self.run_until(limit, |world| world.unsettled().is_none())? {
             Some(passed) => Ok(passed),
-            None => Err(unsettled(self).expect("run_until has just seen it")),
+            None => Err(self.unsettled().expect("run_until has just seen it")),
         }
     }
 
@@ -112,7 +124,7 @@ impl World {
     /// The first rule that was broken.
     pub fn check_at_rest(&mut self) -> Result<(), Violation> {
         self.check_tables()?;
-        if let Some(violation) = self.disagreement().or_else(|| self.bad_path()) {
+        if let Some(violation) = self.unsettled() {
             return Err(violation);
         }
         let mut segments: Vec<Segment> =

@@ -25,8 +25,10 @@ fn twelve_nodes_on_a_lossy_underlay_agree_within_five_seconds_of_the_last_join()
     let mut slowest = Duration::ZERO;
     for seed in seeds(20) {
         let mut world = started(seed, 12, 0.05)?;
-        let passed = world.settle(secs(5))?;
-        slowest = slowest.max(passed);
+        // Some link may just be down: of 132, each loses a ping in ten.
+        let agree = |world: &World| world.disagreement().or_else(|| world.bad_path()).is_none();
+        let passed = world.run_until(secs(5), agree)?;
+        slowest = slowest.max(passed.unwrap_or_else(|| panic!("seed {seed}: {:?}", world.disagreement())));
         world.calm();
         world.settle(secs(5))?;
         world.check_at_rest()?;
@@ -40,8 +42,7 @@ fn a_crash_among_twelve_on_a_lossy_underlay_is_known_to_all_within_five_seconds(
     let mut slowest = Duration::ZERO;
     for seed in seeds(20) {
         let mut world = started(seed, 12, 0.05)?;
-        world.settle(secs(5))?;
-        world.run_for(secs(20))?;
+        world.run_for(secs(30))?;
         world.crash(7);
         let known = |world: &World| world.running().iter().all(|&site| !lists(world, site, 7));
         let passed = world.run_until(secs(5), known)?;
