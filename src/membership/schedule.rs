@@ -14,8 +14,9 @@ const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(4);
 /// A refused join is tried again after this: what is in the way may be the node's own former life, which
 /// fails within about 5 s.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(2);
-/// The next seed is asked after this while no list has come.
-const FETCH_INTERVAL: Duration = Duration::from_millis(500);
+/// The next seed is asked after this while no list has come, and then after twice as long each time: four
+/// questions in the first two seconds, since all of a join waits for one of them.
+const FETCH_INTERVAL: Duration = Duration::from_millis(250);
 const FETCH_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// A member asks a seed that is not a member after this, for ever: one side of a partition may know only it.
 const SEED_INTERVAL: Duration = Duration::from_secs(15);
