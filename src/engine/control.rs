@@ -66,7 +66,7 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(config: &Config, fdb: Arc<Fdb>, hash: KeyedHash, mut rng: Rng) -> Self {
-        let own = (config.id.prefix(), config.incarnation);
+        let own = (config.id().prefix(), config.incarnation);
         let latency_rng = rng.fork();
         Control {
             membership: Membership::new(config, rng.fork()),

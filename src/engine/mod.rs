@@ -98,7 +98,7 @@ impl Engine {
     /// If a field of `config` is out of the range it documents.
     pub fn new(config: Config, now: Time) -> Result<Engine, ConfigError> {
         config.validate()?;
-        let mut rng = Rng::new(config.entropy);
+        let mut rng = Rng::of_life(&config.entropy, config.id(), config.incarnation);
         let mut hash = || KeyedHash::new(rng.u64(), rng.u64());
         let (fdb_hash, snapshot_hash) = (hash(), hash());
         let slots = 2 * config.max_members;
@@ -109,7 +109,7 @@ impl Engine {
             .unwrap_or_else(|| Snapshot::new(config.locator, &[], Vec::new(), snapshot_hash));
         Ok(Engine {
             shared: Arc::new(Shared {
-                own: config.id.prefix(),
+                own: config.id().prefix(),
                 underlay_mtu: config.underlay_mtu,
                 mtu: wire::max_ethernet_payload(config.underlay_mtu, config.locator.ip()) as u16,
                 counter_sets: Mutex::new(vec![Arc::clone(&control.counters), Arc::new(CounterSet::new())]),

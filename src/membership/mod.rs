@@ -131,7 +131,7 @@ impl Membership {
     pub(crate) fn new(config: &Config, rng: Rng) -> Self {
         Membership {
             own: Record {
-                id: config.id,
+                id: config.id(),
                 version: RecordVersion { incarnation: config.incarnation, version: 0 },
                 locator: config.locator,
                 name: config.name.clone(),

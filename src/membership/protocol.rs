@@ -264,7 +264,7 @@ mod tests {
 
     fn config(id: u8, name: &str) -> Config {
         let locator = SocketAddr::from(([192, 0, 2, id], 4789));
-        Config::new(NodeId([id; 32]), name, locator, Security::None, [id; 32])
+        Config::new(name, locator, Security::None { id: NodeId([id; 32]) }, [id; 32])
     }
 
     fn record(id: u8, name: &str, incarnation: u64) -> Record {

@@ -76,8 +76,8 @@ impl Mesh {
                 let mut id = [node as u8; 32];
                 id[0] = 1;
                 let name = format!("site{node}");
-                let mut config =
-                    Config::new(NodeId(id), name, locator(node), Security::None, [node as u8; 32]);
+                let security = Security::None { id: NodeId(id) };
+                let mut config = Config::new(name, locator(node), security, [node as u8; 32]);
                 config.seeds = vec![locator(0)];
                 Engine::new(config, Time::ZERO).expect("a valid configuration")
             })

@@ -159,7 +159,7 @@ fn datagrams_that_claim_to_come_from_the_receiver_are_dropped() -> Outcome {
     let mut world = mesh()?;
     let real = a_relayed_frame(&mut world)?;
     let mut own = real;
-    own[4..12].copy_from_slice(&world.config(1).id.0[..8]);
+    own[4..12].copy_from_slice(&world.config(1).id().0[..8]);
     let before = total_drops(&world, 1);
     suffers_nothing(&mut world, 1, &[own])?;
     assert!(total_drops(&world, 1) >= before + 2);

@@ -1,7 +1,7 @@
 //! §4.1: who is a member, and how all come to know.
 
 use leon::sim::{Matrix, To, World};
-use leon::{Event, MemberState, NodeId, RejectReason, Time};
+use leon::{Event, MemberState, NodeId, RejectReason, Security, Time};
 
 use crate::support::{Outcome, cut_both, formed, ipv6, lists, member, mesh, ms, over, secs, seeds, when};
 
@@ -338,9 +338,9 @@ fn of_two_members_with_one_locator_the_second_is_refused() -> Outcome {
 #[test]
 fn of_two_members_with_one_identity_prefix_the_second_is_refused() -> Outcome {
     let mut world = formed_without_last(mesh(4, 20.0))?;
-    let NodeId(mut id) = world.config(1).id;
+    let NodeId(mut id) = world.config(1).id();
     id[31] ^= 1;
-    world.config_mut(3).id = NodeId(id);
+    world.config_mut(3).security = Security::None { id: NodeId(id) };
     refused(world, RejectReason::IdTaken)
 }
 
@@ -397,7 +397,7 @@ fn a_node_that_replaces_a_failed_one_at_its_address_becomes_a_member() -> Outcom
     let mut world = formed(mesh(4, 20.0))?;
     world.crash(3);
     world.run_for(secs(10))?;
-    world.config_mut(3).id = NodeId([7; 32]);
+    world.config_mut(3).security = Security::None { id: NodeId([7; 32]) };
     world.config_mut(3).name = "reinstalled".into();
     world.start(3);
     world.settle(secs(5))?;

@@ -7,7 +7,7 @@ use crate::sim::host::Host;
 use crate::sim::link::{Link, Pipe};
 use crate::sim::site::Site;
 use crate::sim::world::World;
-use crate::{Config, MacAddr, NodeId, Security, Segment, Time};
+use crate::{Cipher, Config, MacAddr, NodeId, Security, Segment, Time};
 
 /// Port of all sites.
 const PORT: u16 = 4747;
@@ -33,7 +33,10 @@ impl World {
         let mut id = [0; 32];
         dice.fill(&mut id);
         let name = format!("site{index}");
-        let mut config = Config::new(NodeId(id), name, address(index), Security::None, [0; 32]);
+        let security = Security::None { id: NodeId(id) };
+        let mut config = Config::new(name, address(index), security, [0; 32]);
+        // Not what this machine does fast: a seed means the same everywhere.
+        config.cipher = Cipher::ChaCha20Poly1305;
         config.seeds = vec![address(0)];
         self.bound.insert(config.locator, index);
         self.sites.push(Site::new(config, dice));

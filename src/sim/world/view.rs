@@ -52,13 +52,13 @@ impl World {
 
     /// The site of this identity.
     pub fn site_of(&self, id: NodeId) -> Option<usize> {
-        self.sites.iter().position(|site| site.config.id == id)
+        self.sites.iter().position(|site| site.config.id() == id)
     }
 
     /// The path frames take from one site to another: relays in order, the destination last. Empty if there
     /// is none.
     pub fn path(&self, from: usize, to: usize) -> Vec<usize> {
-        let id = self.sites[to].config.id;
+        let id = self.sites[to].config.id();
         let Some(status) = self.status(from) else { return Vec::new() };
         let member = status.members.iter().find(|member| member.id == id);
         member.map_or(Vec::new(), |member| member.path.iter().filter_map(|&id| self.site_of(id)).collect())
