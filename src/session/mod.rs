@@ -8,8 +8,6 @@ mod replay;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::TAG_LEN;
@@ -27,22 +25,21 @@ pub(crate) struct Session {
     /// The epoch of datagrams from the peer.
     epoch_in: u8,
     next_counter: AtomicU64,
-    /// Locked only while a datagram of this peer is opened. Datagrams of one peer arrive at one socket, so
-    /// no other core waits for it.
-    window: Mutex<ReplayWindow>,
+    window: ReplayWindow,
 }
 
 impl Session {
     /// A session between this life of the node and that of a peer, both told by their incarnations.
     ///
-    /// The numbers start at `now` in nanoseconds: a node that gave its peer up and took it back begins a new
-    /// session while the peer may still be in the former one, where lower numbers are repeats.
+    /// The numbers start at `now` in units of about a millisecond: a node that gave its peer up and took it
+    /// back begins a new session while the peer may still be in the former one, where lower numbers are
+    /// repeats.
     pub(crate) fn new(own_incarnation: u64, peer_incarnation: u64, now: Time) -> Self {
         Session {
             epoch_out: epoch(own_incarnation),
             epoch_in: epoch(peer_incarnation),
-            next_counter: AtomicU64::new(now.as_nanos().max(1)),
-            window: Mutex::new(ReplayWindow::new()),
+            next_counter: AtomicU64::new((now.as_nanos() >> 20).max(1)),
+            window: ReplayWindow::new(),
         }
     }
 
@@ -69,7 +66,7 @@ impl Session {
             return Err(Counter::SourceEpoch);
         }
         let content = open_unnumbered(sealed)?;
-        if !self.window.lock().accept(header.counter) {
+        if !self.window.accept(header.counter) {
             return Err(Counter::Replayed);
         }
         Ok(content)
