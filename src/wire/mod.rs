@@ -21,6 +21,8 @@ use crate::config::MAX_HOPS;
 pub(crate) mod codec;
 pub(crate) mod control;
 pub(crate) mod ethernet;
+#[allow(dead_code, reason = "used when the session table arrives")]
+pub(crate) mod handshake;
 pub(crate) mod header;
 pub(crate) mod record;
 
