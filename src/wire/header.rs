@@ -11,11 +11,15 @@ use crate::node::NodePrefix;
 use crate::stats::Counter;
 use crate::wire::{COMMON_LEN, ENTRY_V4_LEN, ENTRY_V6_LEN, TYPE_TRANSPORT, VERSION};
 
+/// Length of a hop tag, at the end of an entry.
+pub(crate) const HOP_TAG_LEN: usize = 8;
 /// Longest header: every entry an IPv6 address.
 pub(crate) const MAX_HEADER_LEN: usize = COMMON_LEN + MAX_HOPS * ENTRY_V6_LEN;
 
 /// Where the hops and the index stand in a header.
 const HOPS_INDEX_AT: usize = 1;
+/// Where the flags stand in a header.
+const FLAGS_AT: usize = 2;
 /// Where the counter stands in a header.
 const COUNTER_AT: usize = 12;
 
@@ -133,6 +137,9 @@ fn parse_entry(bytes: &[u8], is_v6: bool) -> Result<(SocketAddr, u64, &[u8]), Co
 /// The bytes of a header, made once for each path; only the counter differs from datagram to datagram.
 pub(crate) type HeaderBytes = ArrayVec<u8, MAX_HEADER_LEN>;
 
+/// What hop tags are made over, the counter at its end excepted.
+pub(crate) type HopTagInput = ArrayVec<u8, { MAX_HEADER_LEN - MAX_HOPS * HOP_TAG_LEN }>;
+
 /// Writes the header for a path of 1 to [`MAX_HOPS`] entries, with index, counter and hop tags zero.
 pub(crate) fn build(source: NodePrefix, epoch: u8, path: &[SocketAddr]) -> HeaderBytes {
     debug_assert!((1..=MAX_HOPS).contains(&path.len()), "a path has 1 to 4 hops");
@@ -165,6 +172,45 @@ pub(crate) fn build(source: NodePrefix, epoch: u8, path: &[SocketAddr]) -> Heade
 /// Sets the counter in the bytes of a header.
 pub(crate) fn set_counter(header: &mut [u8], counter: u64) {
     header[COUNTER_AT..COMMON_LEN].copy_from_slice(&counter.to_be_bytes());
+}
+
+/// The counter in the bytes of a header.
+pub(crate) fn counter(header: &[u8]) -> u64 {
+    header[COUNTER_AT..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Sets the index in the bytes of a header to zero, as its sender wrote it: what stays of the header over
+/// all hops.
+pub(crate) fn clear_index(header: &mut [u8]) {
+    header[HOPS_INDEX_AT] &= 0xf0;
+}
+
+/// Sets the hop tag of one entry in the bytes of a well-formed header.
+pub(crate) fn set_hop_tag(header: &mut [u8], hop: usize, tag: u64) {
+    let entries_v6 = header[FLAGS_AT] & ((1 << hop) - 1);
+    let before = hop * ENTRY_V4_LEN + entries_v6.count_ones() as usize * (ENTRY_V6_LEN - ENTRY_V4_LEN);
+    let len = if header[FLAGS_AT] >> hop & 1 != 0 { ENTRY_V6_LEN } else { ENTRY_V4_LEN };
+    let end = COMMON_LEN + before + len;
+    header[end - HOP_TAG_LEN..end].copy_from_slice(&tag.to_be_bytes());
+}
+
+/// The constant part of what hop tags are made over, gathered from the bytes of a well-formed header: the
+/// common part before the counter, with the index zero, and every entry without its tag. The same for all
+/// datagrams that a sender sends on one path.
+pub(crate) fn hop_tag_input(header: &[u8]) -> HopTagInput {
+    let (common, mut entries) = header.split_at(COMMON_LEN);
+    let mut input = HopTagInput::new();
+    // Nothing here can fail: the capacity is that of the longest path and its counter.
+    let _ = input.try_extend_from_slice(&common[..COUNTER_AT]);
+    clear_index(&mut input);
+    let (hops, flags) = (common[HOPS_INDEX_AT] >> 4, common[FLAGS_AT]);
+    for hop in 0..hops {
+        let len = if flags >> hop & 1 != 0 { ENTRY_V6_LEN } else { ENTRY_V4_LEN };
+        let (entry, tail) = entries.split_at(len);
+        let _ = input.try_extend_from_slice(&entry[..len - HOP_TAG_LEN]);
+        entries = tail;
+    }
+    input
 }
 
 /// Moves the index in the bytes of a parsed header that is at a relay to the next entry.
