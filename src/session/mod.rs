@@ -7,6 +7,8 @@
 #[allow(dead_code, reason = "used when the session table arrives")]
 pub(crate) mod hop;
 mod replay;
+#[allow(dead_code, reason = "used when the session table arrives")]
+pub(crate) mod shared;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -46,6 +46,10 @@ pub(crate) const TAG_LEN: usize = 16;
 pub(crate) const KIND_FRAME: u8 = 1;
 /// The sealed part holds a control message.
 pub(crate) const KIND_CONTROL: u8 = 2;
+/// The sealed part holds an Ethernet frame that is sealed once for many receivers, with AES-256-GCM.
+pub(crate) const KIND_SHARED_AES_256_GCM: u8 = 3;
+/// The sealed part holds an Ethernet frame that is sealed once for many receivers, with ChaCha20-Poly1305.
+pub(crate) const KIND_SHARED_CHACHA20_POLY1305: u8 = 4;
 
 /// Length of the UDP header (RFC 768).
 const UDP_LEN: usize = 8;
