@@ -8,6 +8,8 @@
 pub(crate) mod hop;
 mod replay;
 #[allow(dead_code, reason = "used when the session table arrives")]
+pub(crate) mod seal;
+#[allow(dead_code, reason = "used when the session table arrives")]
 pub(crate) mod shared;
 
 use core::sync::atomic::{AtomicU64, Ordering};
