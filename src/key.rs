@@ -90,7 +90,6 @@ impl NetworkKey {
         Zeroizing::new(encode(&self.0))
     }
 
-    #[allow(dead_code, reason = "used when the session table arrives")]
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -11,6 +11,8 @@ use crate::node::NodePrefix;
 use crate::stats::Counter;
 use crate::wire::{COMMON_LEN, ENTRY_V4_LEN, ENTRY_V6_LEN, TYPE_TRANSPORT, VERSION};
 
+/// Flag: the sender's security is none.
+pub(crate) const FLAG_UNSEALED: u8 = 0x80;
 /// Length of a hop tag, at the end of an entry.
 pub(crate) const HOP_TAG_LEN: usize = 8;
 /// Longest header: every entry an IPv6 address.
@@ -20,6 +22,8 @@ pub(crate) const MAX_HEADER_LEN: usize = COMMON_LEN + MAX_HOPS * ENTRY_V6_LEN;
 const HOPS_INDEX_AT: usize = 1;
 /// Where the flags stand in a header.
 const FLAGS_AT: usize = 2;
+/// Where the source stands in a header.
+const SOURCE_AT: usize = 4;
 /// Where the counter stands in a header.
 const COUNTER_AT: usize = 12;
 
@@ -211,6 +215,16 @@ pub(crate) fn hop_tag_input(header: &[u8]) -> HopTagInput {
         entries = tail;
     }
     input
+}
+
+/// What the bytes of a header say of a handshake whatever path it takes: version and type, whether its sender
+/// seals, and the source.
+pub(crate) fn handshake_identity(header: &[u8]) -> [u8; 10] {
+    let mut identity = [0; 10];
+    identity[0] = header[0];
+    identity[1] = header[FLAGS_AT] & FLAG_UNSEALED;
+    identity[2..].copy_from_slice(&header[SOURCE_AT..COUNTER_AT]);
+    identity
 }
 
 /// Moves the index in the bytes of a parsed header that is at a relay to the next entry.
