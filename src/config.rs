@@ -55,12 +55,10 @@ impl Keys {
         self.id
     }
 
-    #[allow(dead_code, reason = "used when the session table arrives")]
     pub(crate) fn secret(&self) -> &SecretKey {
         &self.secret
     }
 
-    #[allow(dead_code, reason = "used when the session table arrives")]
     pub(crate) fn network(&self) -> &NetworkKey {
         &self.network
     }

@@ -7,6 +7,8 @@
 #[allow(dead_code, reason = "used when the session table arrives")]
 pub(crate) mod hop;
 #[allow(dead_code, reason = "used when the session table arrives")]
+pub(crate) mod noise;
+#[allow(dead_code, reason = "used when the session table arrives")]
 pub(crate) mod outer;
 mod replay;
 #[allow(dead_code, reason = "used when the session table arrives")]
