@@ -15,6 +15,8 @@ mod replay;
 pub(crate) mod seal;
 #[allow(dead_code, reason = "used when the session table arrives")]
 pub(crate) mod shared;
+#[allow(dead_code, reason = "used when the session table arrives")]
+pub(crate) mod suite;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,27 +1,20 @@
-//! Sealing and opening datagrams under the keys of one direction of a session.
+//! The keys of one direction of a session: numbering and sealing datagrams, opening each once.
 //!
 //! ```text
 //! header | prefix 32, masked | content, encrypted | tag 128
 //! header | prefix 32, masked | shared frame | its tag 128 | what opens it 384, encrypted | tag 128
 //! ```
 //!
-//! The AEAD covers the header as the source wrote it and the prefix, kind and segment. The mask of the prefix
-//! follows from the AEAD's tag, as in QUIC (RFC 9001 §5.4), so that an onlooker learns neither. Where
-//! datagrams go and whether a session exists is unknown here.
+//! The prefix is kind and segment. Where datagrams go and whether a session exists is unknown here.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use ring::aead::quic::{self, HeaderProtectionKey};
-use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
-use zeroize::Zeroizing;
-
-use crate::config::Cipher;
-use crate::key;
 use crate::node::Segment;
 use crate::session::hop::HopKey;
 use crate::session::replay::ReplayWindow;
 use crate::session::shared::{self, SharedSeal, WRAPPED_LEN};
+use crate::session::suite::{self, Protection, Suite};
 use crate::stats::Counter;
 use crate::wire::{
     KIND_FRAME, KIND_SHARED_AES_256_GCM, KIND_SHARED_CHACHA20_POLY1305, SEALED_PREFIX_LEN, TAG_LEN, header,
@@ -36,35 +29,6 @@ pub(crate) const SEAL_LIMIT: u64 = 1 << 28;
 
 /// Length of what follows the frame in a datagram with a shared frame.
 pub(crate) const SHARED_TAIL_LEN: usize = TAG_LEN + WRAPPED_LEN + TAG_LEN;
-
-/// How a pair of nodes protects its datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suite {
-    /// AES-256-GCM, and AES-256 for the mask.
-    Aes256Gcm,
-    /// ChaCha20-Poly1305, and ChaCha20 for the mask.
-    ChaCha20Poly1305,
-    /// Nothing is encrypted; a token that only the pair knows ends each datagram, so that those of former
-    /// lives and of strangers who guess are told from true ones.
-    None,
-}
-
-impl Suite {
-    /// The suite of a pair of which one prefers `one` and the other `other`.
-    pub(crate) fn of_pair(one: Cipher, other: Cipher) -> Self {
-        match (one, other) {
-            (Cipher::Aes256Gcm, Cipher::Aes256Gcm) => Suite::Aes256Gcm,
-            _ => Suite::ChaCha20Poly1305,
-        }
-    }
-}
-
-/// The keys of one direction, without those of its hop tags.
-#[expect(clippy::large_enum_variant, reason = "nearly all keys are of the large variant")]
-enum Protection {
-    Aead { aead: LessSafeKey, mask: HeaderProtectionKey },
-    Token(Zeroizing<[u8; TAG_LEN]>),
-}
 
 /// The keys of datagrams from this node to a peer. Any number of threads may seal.
 pub(crate) struct SealKey {
@@ -93,7 +57,7 @@ pub(crate) struct Opened<'a> {
 impl SealKey {
     /// The keys that follow from the key which a handshake gave for this direction.
     pub(crate) fn new(split: &[u8; 32], suite: Suite) -> Self {
-        let (protection, hop) = derive(split, suite);
+        let (protection, hop) = suite::derive(split, suite);
         SealKey { protection, hop, next_counter: AtomicU64::new(1) }
     }
 
@@ -118,15 +82,7 @@ impl SealKey {
     /// `head` is the header, complete with a counter of this key that no other datagram has, hop tags and
     /// index zero, and the prefix.
     pub(crate) fn seal(&self, head: &mut [u8], content: &mut [u8]) -> [u8; TAG_LEN] {
-        let (aead, mask) = match &self.protection {
-            Protection::Aead { aead, mask } => (aead, mask),
-            Protection::Token(token) => return **token,
-        };
-        let tag = aead.seal_in_place_separate_tag(nonce(head), Aad::from(&*head), content);
-        let tag = tag.expect("a datagram is shorter than the 64 GiB that an AEAD takes");
-        let tag: [u8; TAG_LEN] = tag.as_ref().try_into().expect("a tag has 16 bytes");
-        toggle_mask(mask, head, &tag);
-        tag
+        self.protection.seal(head, content)
     }
 
     /// As [`seal`](Self::seal), for a frame that is already encrypted for many; gives all that follows it in
@@ -145,7 +101,7 @@ impl SealKey {
 impl OpenKey {
     /// The keys that follow from the key which a handshake gave for this direction.
     pub(crate) fn new(split: &[u8; 32], suite: Suite) -> Self {
-        let (protection, hop) = derive(split, suite);
+        let (protection, hop) = suite::derive(split, suite);
         OpenKey { protection, hop, window: ReplayWindow::new() }
     }
 
@@ -164,9 +120,7 @@ impl OpenKey {
             .split_at_mut_checked(header_len + SEALED_PREFIX_LEN)
             .ok_or(Counter::DatagramTruncated)?;
         let (sealed, tag) = sealed.split_last_chunk_mut().ok_or(Counter::DatagramTruncated)?;
-        if let Protection::Aead { mask, .. } = &self.protection {
-            toggle_mask(mask, head, tag);
-        }
+        self.protection.unmask(head, tag);
         let (kind, segment) = prefix(head);
         let opened = match kind {
             KIND_SHARED_AES_256_GCM | KIND_SHARED_CHACHA20_POLY1305 => {
@@ -182,54 +136,6 @@ impl OpenKey {
         };
         // Last, so that a forged datagram cannot use up the counter of a true one.
         if self.window.accept(counter) { Ok(opened) } else { Err(Counter::Replayed) }
-    }
-}
-
-impl Protection {
-    /// Decrypts `content` in place if `tag` is right for it and `head`.
-    fn open(&self, head: &[u8], content: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), Counter> {
-        match self {
-            Protection::Aead { aead, .. } => aead
-                .open_in_place_separate_tag(nonce(head), Aad::from(head), aead::Tag::from(*tag), content, 0..)
-                .map(drop)
-                .map_err(|_| Counter::Tag),
-            // As numbers, so that the time it takes does not tell how much of the token is right.
-            Protection::Token(token) if u128::from_ne_bytes(**token) == u128::from_ne_bytes(*tag) => Ok(()),
-            Protection::Token(_) => Err(Counter::Tag),
-        }
-    }
-}
-
-/// The keys that follow from a key of a handshake.
-fn derive(split: &[u8; 32], suite: Suite) -> (Protection, HopKey) {
-    let split = key::derivable(split);
-    let aead = |algorithm, mask_algorithm| {
-        let data = key::expand::<32>(&split, &[b"leon 1 data"]);
-        let mask = key::expand::<32>(&split, &[b"leon 1 mask"]);
-        let aead = LessSafeKey::new(UnboundKey::new(algorithm, &*data).expect("its keys have 32 bytes"));
-        let mask = HeaderProtectionKey::new(mask_algorithm, &*mask).expect("its keys have 32 bytes");
-        Protection::Aead { aead, mask }
-    };
-    let protection = match suite {
-        Suite::Aes256Gcm => aead(&aead::AES_256_GCM, &quic::AES_256),
-        Suite::ChaCha20Poly1305 => aead(&aead::CHACHA20_POLY1305, &quic::CHACHA20),
-        Suite::None => Protection::Token(key::expand(&split, &[b"leon 1 token"])),
-    };
-    (protection, HopKey::new(&key::expand(&split, &[b"leon 1 hop"])))
-}
-
-/// The nonce of the datagram that begins with a header: no two under one key have the same counter.
-fn nonce(header: &[u8]) -> Nonce {
-    let mut nonce = [0; aead::NONCE_LEN];
-    nonce[4..].copy_from_slice(&header::counter(header).to_be_bytes());
-    Nonce::assume_unique_for_key(nonce)
-}
-
-/// Masks the prefix at the end of `head`, or unmasks it.
-fn toggle_mask(key: &HeaderProtectionKey, head: &mut [u8], sample: &[u8; TAG_LEN]) {
-    let mask = key.new_mask(sample).expect("a sample is as long as a tag");
-    if let Some(prefix) = head.last_chunk_mut::<SEALED_PREFIX_LEN>() {
-        prefix.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
     }
 }
 
@@ -254,6 +160,7 @@ impl fmt::Debug for OpenKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Cipher;
     use crate::node::NodePrefix;
     use crate::session::hop::HopStates;
     use crate::wire::header::Header;
@@ -430,19 +337,6 @@ mod tests {
             (Some(1 << 28), None, None)
         );
         assert_eq!(seal.sealed(), 1 << 28);
-    }
-
-    #[test]
-    fn a_pair_uses_aes_only_if_both_prefer_it() {
-        use Cipher::{Aes256Gcm, ChaCha20Poly1305};
-        assert_eq!(Suite::of_pair(Aes256Gcm, Aes256Gcm), Suite::Aes256Gcm);
-        for (one, other) in [
-            (Aes256Gcm, ChaCha20Poly1305),
-            (ChaCha20Poly1305, Aes256Gcm),
-            (ChaCha20Poly1305, ChaCha20Poly1305),
-        ] {
-            assert_eq!(Suite::of_pair(one, other), Suite::ChaCha20Poly1305);
-        }
     }
 
     #[test]
