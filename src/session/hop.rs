@@ -59,6 +59,12 @@ impl HopStates {
         HopStates(keys.into_iter().take(MAX_HOPS).map(|key| key.absorb(header)).collect())
     }
 
+    /// Adds that of the next entry.
+    pub(crate) fn push(&mut self, header: &[u8], key: &HopKey) {
+        // A path has no more entries than there is room for.
+        let _ = self.0.try_push(key.absorb(header));
+    }
+
     /// Writes all hop tags into the bytes of the header, whose counter is set.
     pub(crate) fn write(&self, header: &mut [u8]) {
         let counter = header::counter(header);
@@ -85,8 +91,16 @@ mod tests {
     use super::*;
     use crate::node::NodePrefix;
     use crate::wire::COMMON_LEN;
-    use crate::wire::header::{Header, HeaderBytes};
+    use crate::wire::TYPE_TRANSPORT;
+    use crate::wire::header::{Fields, Header, HeaderBytes};
     use core::net::SocketAddr;
+
+    const FIELDS: Fields = Fields {
+        kind: TYPE_TRANSPORT,
+        is_unsealed: false,
+        source: NodePrefix(0x1122_3344_5566_7788),
+        epoch: 0xab,
+    };
 
     const KEYS: [[u8; 16]; 3] = [[1; 16], [2; 16], [3; 16]];
 
@@ -98,7 +112,7 @@ mod tests {
     fn tagged() -> HeaderBytes {
         let path = ["192.0.2.1:4789", "[2001:db8::2]:4790", "192.0.2.3:4791"]
             .map(|address| address.parse::<SocketAddr>().unwrap());
-        let mut bytes = header::build(NodePrefix(0x1122_3344_5566_7788), 0xab, &path);
+        let mut bytes = header::build(FIELDS, &path);
         let states = HopStates::new(&bytes, &keys());
         header::set_counter(&mut bytes, 5);
         states.write(&mut bytes);

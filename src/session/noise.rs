@@ -25,7 +25,6 @@ use crate::config::Security;
 use crate::key::{self, NetworkKey, SecretKey};
 use crate::node::NodeId;
 use crate::rng::Rng;
-use crate::session::outer::OuterKey;
 use crate::wire::codec::Reader;
 
 const PROTOCOL: &str = "Noise_IKpsk0_25519_ChaChaPoly_BLAKE2s";
@@ -79,14 +78,6 @@ impl Identity {
                 Identity::Sealed { secret: keys.secret().clone(), network: keys.network().clone() }
             }
             Security::None { id } => Identity::Unsealed { id: *id },
-        }
-    }
-
-    /// The key of the outer seal of this node's handshakes. Without keys it is one that everybody knows.
-    pub(crate) fn outer(&self) -> OuterKey {
-        match self {
-            Identity::Sealed { network, .. } => OuterKey::new(network),
-            Identity::Unsealed { .. } => OuterKey::new(&NetworkKey::from_bytes([0; 32])),
         }
     }
 }
@@ -401,16 +392,6 @@ mod tests {
             assert_ne!(keys[0].to_initiator, keys[1].to_initiator);
         }
     }
-
-    #[test]
-    fn the_outer_seal_of_nodes_without_keys_is_that_of_the_zero_key() {
-        let (outer, zero) = (unsealed(1).outer(), OuterKey::new(&NetworkKey::from_bytes([0; 32])));
-        let mut body = Vec::new();
-        outer.seal([1; 12], &[0; 20], b"hello", &mut body);
-        assert!(sealed(1, 9).outer().open(&[0; 20], &mut body.clone()).is_none());
-        assert_eq!(zero.open(&[0; 20], &mut body), Some(&b"hello"[..]));
-    }
-
     #[test]
     fn the_bytes_of_messages_and_keys_are_those_of_the_format() {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();

@@ -11,6 +11,7 @@ use core::fmt;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
+use crate::config::Security;
 use crate::key::{self, NetworkKey};
 use crate::wire::header;
 
@@ -18,8 +19,21 @@ use crate::wire::header;
 pub(crate) struct OuterKey(LessSafeKey);
 
 impl OuterKey {
+    /// The key of a node's handshakes.
+    pub(crate) fn of(security: &Security) -> Self {
+        match security {
+            Security::Sealed(keys) => OuterKey::new(keys.network()),
+            Security::None { .. } => OuterKey::unsealed(),
+        }
+    }
+
+    /// The key of nodes with security none, which everybody knows: noise does not open under it.
+    pub(crate) fn unsealed() -> Self {
+        OuterKey::new(&NetworkKey::from_bytes([0; 32]))
+    }
+
     /// The key that follows from the network's.
-    pub(crate) fn new(network: &NetworkKey) -> Self {
+    fn new(network: &NetworkKey) -> Self {
         let key = key::expand::<32>(&key::derivable(network.as_bytes()), &[b"leon 1 handshake"]);
         OuterKey(LessSafeKey::new(
             UnboundKey::new(&CHACHA20_POLY1305, &*key).expect("its keys have 32 bytes"),
@@ -59,8 +73,19 @@ impl fmt::Debug for OuterKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Keys;
+    use crate::key::SecretKey;
+    use crate::node::NodeId;
     use crate::node::NodePrefix;
-    use crate::wire::header::HeaderBytes;
+    use crate::wire::TYPE_TRANSPORT;
+    use crate::wire::header::{Fields, HeaderBytes};
+
+    const FIELDS: Fields = Fields {
+        kind: TYPE_TRANSPORT,
+        is_unsealed: false,
+        source: NodePrefix(0x1122_3344_5566_7788),
+        epoch: 0xab,
+    };
 
     const NONCE: [u8; NONCE_LEN] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
@@ -71,7 +96,7 @@ mod tests {
     /// The header of a hello that goes straight to its destination.
     fn hello() -> HeaderBytes {
         let path = [([192, 0, 2, 1], 4789).into()];
-        let mut header = header::build(NodePrefix(0x1122_3344_5566_7788), 0xab, &path);
+        let mut header = header::build(FIELDS, &path);
         header[0] = 0x12;
         header
     }
@@ -143,5 +168,16 @@ mod tests {
     #[test]
     fn the_key_is_never_shown() {
         assert_eq!(format!("{:?}", key()), "OuterKey(..)");
+    }
+
+    #[test]
+    fn nodes_with_and_without_security_do_not_understand_each_other() {
+        let keys = Keys::new(SecretKey::from_bytes([1; 32]), NetworkKey::from_bytes([9; 32]));
+        let sealed = OuterKey::of(&Security::Sealed(keys));
+        let unsealed = OuterKey::of(&Security::None { id: NodeId([1; 32]) });
+        let mut body = Vec::new();
+        unsealed.seal(NONCE, &hello(), b"hello", &mut body);
+        assert!(sealed.open(&hello(), &mut body.clone()).is_none());
+        assert_eq!(OuterKey::unsealed().open(&hello(), &mut body), Some(&b"hello"[..]));
     }
 }

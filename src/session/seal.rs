@@ -163,9 +163,17 @@ mod tests {
     use crate::config::Cipher;
     use crate::node::NodePrefix;
     use crate::session::hop::HopStates;
-    use crate::wire::header::Header;
+    use crate::wire::TYPE_TRANSPORT;
+    use crate::wire::header::{Fields, Header};
     use crate::wire::{KIND_CONTROL, header};
     use core::net::SocketAddr;
+
+    const FIELDS: Fields = Fields {
+        kind: TYPE_TRANSPORT,
+        is_unsealed: false,
+        source: NodePrefix(0x1122_3344_5566_7788),
+        epoch: 0xab,
+    };
 
     const SUITES: [Suite; 3] = [Suite::Aes256Gcm, Suite::ChaCha20Poly1305, Suite::None];
     const FRAME: &[u8] = b"a frame";
@@ -181,7 +189,7 @@ mod tests {
     /// Header and prefix of a datagram over `hops` - 1 relays, which share the receiver's hop key.
     fn head(key: &SealKey, hops: usize, counter: u64, kind: u8) -> Vec<u8> {
         let path: Vec<SocketAddr> = (1..=hops).map(|hop| ([192, 0, 2, hop as u8], 4789).into()).collect();
-        let mut header = header::build(NodePrefix(0x1122_3344_5566_7788), 0xab, &path);
+        let mut header = header::build(FIELDS, &path);
         let states = HopStates::new(&header, core::iter::repeat_n(key.hop(), hops));
         header::set_counter(&mut header, counter);
         states.write(&mut header);

@@ -21,15 +21,22 @@ use crate::config::MAX_HOPS;
 pub(crate) mod codec;
 pub(crate) mod control;
 pub(crate) mod ethernet;
-#[allow(dead_code, reason = "used when the session table arrives")]
 pub(crate) mod handshake;
 pub(crate) mod header;
 pub(crate) mod record;
 
 /// Version of the wire format, in the first nibble of every datagram.
 pub(crate) const VERSION: u8 = 1;
-/// Type of a datagram that carries a path and a sealed part.
+/// Type of a datagram that carries a frame or a control message in a session.
 pub(crate) const TYPE_TRANSPORT: u8 = 1;
+/// Type of a datagram that asks who is at an address.
+pub(crate) const TYPE_HELLO: u8 = 2;
+/// Type of the answer to it, and to an initiation whose sender has to prove its address.
+pub(crate) const TYPE_CHALLENGE: u8 = 3;
+/// Type of the first message of a handshake.
+pub(crate) const TYPE_INITIATION: u8 = 4;
+/// Type of the second one.
+pub(crate) const TYPE_RESPONSE: u8 = 5;
 
 /// Length of the common header.
 pub(crate) const COMMON_LEN: usize = 20;
