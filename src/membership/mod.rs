@@ -99,6 +99,8 @@ pub(crate) struct Membership {
     next_seed: usize,
     /// When it is to be said that no seed answers.
     silence_at: Time,
+    /// When a joiner that was refused starts over, unless a member takes it before.
+    withdraw_at: Time,
     /// Since when the own node is a member.
     joined_at: Time,
     /// Nodes that have not acknowledged the own record.
@@ -139,6 +141,7 @@ impl Membership {
             seed_question: Backoff::idle(),
             next_seed: 0,
             silence_at: Time::NEVER,
+            withdraw_at: Time::NEVER,
             joined_at: Time::NEVER,
             unacknowledged: BTreeMap::new(),
             introductions: Introductions::new(config.max_members),
