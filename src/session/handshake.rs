@@ -4,6 +4,7 @@
 //! secret key.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::sync::Arc;
 
 use crate::config::Cipher;
@@ -25,6 +26,8 @@ use crate::wire::{TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE};
 /// An own initiation goes before one of the other node with a higher identity, so that two nodes that begin
 /// at the same time need one handshake; not for ever, since the own one may not get through.
 const PRECEDENCE: u8 = 2;
+/// An own initiation is repeated after this if meanwhile one of the other node was answered.
+const CROSSED_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Sessions {
     /// Takes a datagram of a handshake. An error is the reason for which it is dropped.
@@ -200,7 +203,10 @@ impl Sessions {
         };
         if let Some(node) = self.nodes.get_mut(&prefix) {
             node.pending = Some(pending);
-            node.attempt = None;
+            // What the own initiation is answered still counts: both nodes may have begun, and each have answered.
+            if let Some(attempt) = &mut node.attempt {
+                attempt.next_at = attempt.next_at.max(now + CROSSED_INTERVAL);
+            }
         }
         self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner: response });
         self.outputs.push(Output::Changed);
