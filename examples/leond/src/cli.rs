@@ -20,9 +20,9 @@ pub(crate) enum Command {
     /// Join a mesh and bridge a TAP device into it
     ///
     /// Takes its settings from a TOML file, from flags, or from both; a flag wins. The keys of the file are
-    /// the long names of the flags with underscores, and `seeds`, which is a list. SIGINT and SIGTERM make
+    /// the long names of the flags with underscores; `seeds` and `allow` are lists. SIGINT and SIGTERM make
     /// the node leave the mesh and exit.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Make a key in a new file and print its public key
     ///
     /// The file holds one line of base64, as a WireGuard key, and can be read by its owner only. A file that

@@ -1,5 +1,6 @@
 //! The leon daemon.
 
+mod allow;
 mod cli;
 mod config;
 mod control;
@@ -32,7 +33,7 @@ impl From<anyhow::Error> for Failure {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Keygen(arguments) => keygen::generate(&arguments).map_err(Failure::Runtime),
         Command::Pubkey(arguments) => keygen::show_public(&arguments).map_err(Failure::Runtime),
         Command::Status(arguments) => status::show(&arguments).map_err(Failure::Runtime),
