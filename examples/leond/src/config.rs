@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::ValueEnum;
 use leon::{Keys, NetworkKey, NodeId, SecretKey, Security, Segment};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
 use crate::allow::{PublicKey, Sources};
@@ -70,10 +70,11 @@ pub(crate) struct Settings {
 }
 
 /// How the traffic between sites is protected.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SecurityMode {
     /// Encrypted and authenticated, with the keys that `key` and `network_key` name
+    #[default]
     Sealed,
     /// Not at all: whoever can send UDP to a site can join, read and inject. For trusted networks only
     None,
@@ -227,7 +228,22 @@ impl Sealing {
     }
 }
 
+impl SecurityMode {
+    /// What it is called in settings and reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            SecurityMode::Sealed => "sealed",
+            SecurityMode::None => "none",
+        }
+    }
+}
+
 impl Plan {
+    /// How the traffic is protected.
+    pub(crate) fn mode(&self) -> SecurityMode {
+        if self.sealing.is_some() { SecurityMode::Sealed } else { SecurityMode::None }
+    }
+
     /// Reads whatever keys there are.
     pub(crate) fn security(&self) -> anyhow::Result<Security> {
         match &self.sealing {

@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 
 use crate::Failure;
 use crate::cli::RunArgs;
-use crate::config::{Plan, Settings};
+use crate::config::{Plan, SecurityMode, Settings};
 use crate::control::ControlSocket;
 use crate::status::{Report, describe_path};
 
@@ -34,11 +34,12 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
         .context("cannot start the driver")?;
 
     let (reported, io) = (Arc::clone(&engine), driver.io_counters());
-    control.serve(move || Report::new(&reported.status(clock::now()), &io))?;
+    let mode = plan.mode();
+    control.serve(move || Report::new(&reported.status(clock::now()), &io, mode))?;
     stop_on_signal(signals, driver.stop_handle())?;
     announce(&plan, &engine);
-    let (stop, is_sealed) = (driver.stop_handle(), plan.sealing.is_some());
-    let mut observer = Observer { engine, stop, is_sealed, standing: Standing::Unknown };
+    let stop = driver.stop_handle();
+    let mut observer = Observer { engine, stop, mode, standing: Standing::Unknown };
     driver.run(|event| observer.notice(&event)).context("the driver stopped")?;
     if let Standing::GivenUp(reason) = observer.standing {
         return Err(Failure::Runtime(anyhow!(reason)));
@@ -56,10 +57,13 @@ fn plan(arguments: &RunArgs) -> anyhow::Result<Plan> {
 fn announce(plan: &Plan, engine: &Engine) {
     let status = engine.status(clock::now());
     log::info!("{} runs on UDP {}, reachable at {}", status.name, plan.listen, status.locator);
-    if plan.sealing.is_some() {
-        log::info!("traffic is sealed; the public key of this node is {}", status.id.to_base64());
-    } else {
-        log::warn!("security is none: whoever can send UDP to this node can join, read and inject");
+    match plan.mode() {
+        SecurityMode::Sealed => {
+            log::info!("traffic is sealed; the public key of this node is {}", status.id.to_base64());
+        }
+        SecurityMode::None => {
+            log::warn!("security is none: whoever can send UDP to this node can join, read and inject");
+        }
     }
 }
 
@@ -114,7 +118,7 @@ enum Standing {
 struct Observer {
     engine: Arc<Engine>,
     stop: StopHandle,
-    is_sealed: bool,
+    mode: SecurityMode,
     standing: Standing,
 }
 
@@ -144,7 +148,7 @@ impl Observer {
     /// in the mesh goes on: a single member's refusal takes it from nobody else.
     fn refuse(&mut self, by: SocketAddr, reason: RejectReason) {
         let advice = match reason {
-            RejectReason::IdTaken if self.is_sealed => {
+            RejectReason::IdTaken if self.mode == SecurityMode::Sealed => {
                 "give each node a key of its own, or stop the other node"
             }
             // Without keys the identity follows from the name.
