@@ -11,8 +11,9 @@
 //!       `------------------- 32 ms -------------------'             emulated by wan.rs
 //! ```
 //!
-//! Each site and each host is a network namespace. The round trip times are the paper's (Fig. 2). It needs
-//! root, `/dev/net/tun`, iproute2 and ping from iputils, takes about two minutes, and builds `leond` itself:
+//! Each site and each host is a network namespace. The sites have keys from `leond keygen`. The round trip times
+//! are the paper's (Fig. 2). It needs root, `/dev/net/tun`, iproute2 and ping from iputils, takes about two
+//! minutes, and builds `leond` itself:
 //!
 //! ```text
 //! cargo test --test netns -- --ignored                 all of it
