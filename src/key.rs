@@ -90,7 +90,6 @@ impl NetworkKey {
         Zeroizing::new(encode(&self.0))
     }
 
-    #[allow(dead_code, reason = "used when the session table arrives")]
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -124,7 +123,6 @@ pub(crate) fn expand<const N: usize>(secret: &Prk, info: &[&[u8]]) -> Zeroizing<
 }
 
 /// Takes a uniformly random key as what [`expand`] derives from.
-#[allow(dead_code, reason = "used when the session table arrives")]
 pub(crate) fn derivable(key: &[u8; 32]) -> Prk {
     Prk::new_less_safe(HKDF_SHA256, key)
 }

@@ -34,6 +34,12 @@ impl Rng {
         self.0.next_u64()
     }
 
+    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
     /// 32 bytes for a key. The generator goes on from another seed, so that nobody who reads its memory later
     /// can tell what it gave.
     pub(crate) fn secret(&mut self) -> Zeroizing<[u8; 32]> {

@@ -57,6 +57,18 @@ impl<'a> Reader<'a> {
         Ok(SocketAddr::new(ip, self.u16()?))
     }
 
+    /// An [`address`](Self::address) that a member can be reached at.
+    pub(crate) fn locator(&mut self) -> Result<SocketAddr, Malformed> {
+        let locator = self.address()?;
+        let is_unusable = locator.ip().is_unspecified() || locator.ip().is_multicast() || locator.port() == 0;
+        if is_unusable { Err(Malformed) } else { Ok(locator) }
+    }
+
+    /// All bytes that are left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

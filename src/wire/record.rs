@@ -38,10 +38,7 @@ impl Record {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let id = NodeId(reader.array()?);
         let version = RecordVersion::read(reader)?;
-        let locator = reader.address()?;
-        if locator.ip().is_unspecified() || locator.ip().is_multicast() || locator.port() == 0 {
-            return Err(Malformed);
-        }
+        let locator = reader.locator()?;
         let len = usize::from(reader.u8()?);
         let name = core::str::from_utf8(reader.bytes(len)?).map_err(|_| Malformed)?;
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
