@@ -84,9 +84,11 @@ impl Gate {
         }
     }
 
-    /// Decides on a datagram that begins a handshake. `has_proof` if it has a valid cookie.
-    pub(super) fn admit(&mut self, from: IpAddr, has_proof: bool, now: Time) -> Admission {
+    /// Decides on a datagram that begins a handshake. `has_proof` if it has a valid cookie. What a member relays
+    /// does not count against what it sends itself.
+    pub(super) fn admit(&mut self, from: IpAddr, is_relayed: bool, has_proof: bool, now: Time) -> Admission {
         let mut hasher = self.hash.build_hasher();
+        hasher.write_u8(u8::from(is_relayed));
         match from {
             IpAddr::V4(v4) => hasher.write(&v4.octets()),
             // One subscriber has a whole /64 (RFC 6177 §2).
@@ -160,10 +162,12 @@ mod tests {
         let mut gate = gate();
         let now = Time::from_nanos(1 << 40);
         let [flooder, other]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
-        let granted = (0..100_000).filter(|_| gate.admit(flooder, false, now) == Admission::Granted).count();
+        let granted =
+            (0..100_000).filter(|_| gate.admit(flooder, false, false, now) == Admission::Granted).count();
         assert_eq!(granted, ADDRESS_BURST as usize);
-        assert_eq!(gate.admit(other, false, now), Admission::Granted);
-        assert_eq!(gate.admit(flooder, false, now + Duration::from_secs(1)), Admission::Granted);
+        assert_eq!(gate.admit(other, false, false, now), Admission::Granted);
+        assert_eq!(gate.admit(flooder, true, false, now), Admission::Granted, "it relays for others, too");
+        assert_eq!(gate.admit(flooder, false, false, now + Duration::from_secs(1)), Admission::Granted);
     }
 
     #[test]
@@ -172,9 +176,9 @@ mod tests {
         let now = Time::from_nanos(1 << 40);
         let from = |n: u32| IpAddr::from(n.wrapping_mul(65_537).to_be_bytes());
         let challenged =
-            (0..100_000).filter(|&n| gate.admit(from(n), false, now) == Admission::Challenge).count();
+            (0..100_000).filter(|&n| gate.admit(from(n), false, false, now) == Admission::Challenge).count();
         assert!(challenged > 90_000, "{challenged}");
-        assert_eq!(gate.admit("192.0.2.1".parse().unwrap(), true, now), Admission::Granted);
+        assert_eq!(gate.admit("192.0.2.1".parse().unwrap(), false, true, now), Admission::Granted);
     }
 
     #[test]
