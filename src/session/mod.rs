@@ -17,6 +17,8 @@ mod seal;
 mod shared;
 mod suite;
 mod table;
+#[cfg(test)]
+mod vectors;
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
