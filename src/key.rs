@@ -1,6 +1,7 @@
 //! Keys: a node's secret, the network's key, and how other keys are derived from keys.
 //!
-//! What is secret is wiped from memory when dropped and never shown. What keys are used for is known elsewhere.
+//! What is secret is wiped from memory when dropped and never shown. What keys are used for is known
+//! elsewhere.
 
 use core::fmt;
 

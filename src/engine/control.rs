@@ -63,7 +63,8 @@ pub(crate) struct Control {
     flood_limit: u32,
     pub(super) is_unsealed: bool,
     pub(super) outer: OuterKey,
-    /// How many datagrams of handshakes were sent.
+    /// Counter of the latest datagram of a handshake. Begins with a number that tells the lives of the node
+    /// apart for those that relay.
     pub(super) handshakes: u64,
     rng: Rng,
     pub(super) counters: Arc<CounterSet>,
@@ -92,7 +93,7 @@ impl Control {
             flood_limit: config.flood_limit,
             is_unsealed: matches!(config.security, Security::None { .. }),
             outer: OuterKey::of(&config.security),
-            handshakes: 0,
+            handshakes: rng.u64() << 32,
             rng,
             counters: Arc::new(CounterSet::new()),
             outbox: Outbox::default(),
@@ -324,10 +325,15 @@ impl Control {
             let (prefix, incarnation) = (record.id.prefix(), record.version.incarnation);
             reached.iter().any(|member| self.latency.is_linked(*member, prefix, incarnation))
         };
-        let back: Vec<NodePrefix> =
-            self.membership.failed().filter(is_back).map(|record| record.id.prefix()).collect();
-        for member in back {
-            self.membership.revive(member, now);
+        let back = self.membership.failed().filter(is_back);
+        let back: Vec<_> = back.map(|record| (record.id.prefix(), record.id, record.locator)).collect();
+        for (prefix, id, locator) in back {
+            // A row is hearsay: without keys, it is only worth asking the node itself.
+            if self.sessions.keys(prefix).is_some() {
+                self.membership.revive(prefix, now);
+            } else {
+                self.sessions.contact(id, locator, None, now);
+            }
         }
         for member in members {
             let is_unreachable = selection.unreachable.binary_search(&member).is_ok()

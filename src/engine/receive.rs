@@ -57,7 +57,7 @@ impl View {
             return Err(Counter::SourceStranger);
         }
         let next = header.next().and_then(|next| self.snapshot.at(next)).ok_or(Counter::PathStranger)?;
-        if !self.shared.passage.pass(header.flow(), header.counter) {
+        if !self.shared.passage.pass(header.flow(), header.counter, now.as_secs()) {
             return Err(Counter::Replayed);
         }
         if !source.limits.relay.take(now) {

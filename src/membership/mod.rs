@@ -99,6 +99,8 @@ pub(crate) struct Membership {
     next_seed: usize,
     /// When it is to be said that no seed answers.
     silence_at: Time,
+    /// When a joiner that was refused starts over, unless a member takes it before.
+    withdraw_at: Time,
     /// Since when the own node is a member.
     joined_at: Time,
     /// Nodes that have not acknowledged the own record.
@@ -139,6 +141,7 @@ impl Membership {
             seed_question: Backoff::idle(),
             next_seed: 0,
             silence_at: Time::NEVER,
+            withdraw_at: Time::NEVER,
             joined_at: Time::NEVER,
             unacknowledged: BTreeMap::new(),
             introductions: Introductions::new(config.max_members),
@@ -245,10 +248,12 @@ impl Membership {
         self.contact_introduced(now);
     }
 
-    /// This node was heard, in its session: if it had failed, it is back.
+    /// This node was heard, in its session. If it had failed, its answer to a join will show whether it hears
+    /// this one, too.
     pub(crate) fn hear(&mut self, node: NodePrefix, now: Time) {
-        if self.is_active() {
-            self.revive(node, now);
+        let has_failed = self.list.get(node).is_some_and(|member| member.state == MemberState::Failed);
+        if has_failed && self.is_active() && !self.unacknowledged.contains_key(&node) {
+            self.announce_to(node, now);
         }
     }
 

@@ -35,11 +35,13 @@ impl Membership {
             self.unacknowledged.remove(&from);
             if self.phase != Phase::Joined {
                 (self.phase, self.joined_at) = (Phase::Joined, now);
+                self.withdraw_at = Time::NEVER;
                 self.outputs.push(Output::Joined(from));
             }
         }
-        if let Merged::Refused(reason) = self.merge(record, now) {
-            self.outputs.push(Output::Refused(reason));
+        match self.merge(record, now) {
+            Merged::Refused(reason) => self.outputs.push(Output::Refused(reason)),
+            Merged::Unchanged | Merged::Alive => self.revive(from, now),
         }
     }
 
@@ -60,17 +62,20 @@ impl Membership {
         }
     }
 
-    /// A member, whose list is then worth nothing to a joiner, refuses the own node or even a session with it.
+    /// A member refuses the own node, or even a session with it. A joiner then waits a little for one that does
+    /// not: a single member cannot keep it out.
     pub(crate) fn be_rejected(&mut self, by: NodePrefix, reason: RejectReason, now: Time) {
         self.outputs.push(Output::Rejected(by, reason));
         if matches!(self.phase, Phase::Fetching | Phase::Announcing) {
-            self.withdraw(now);
+            self.withdraw_at = self.withdraw_at.min(now + schedule::REFUSAL_PATIENCE);
+            self.wake_by(self.withdraw_at);
         }
     }
 
     /// Starts over some time later: what is in the way may be the node's own former life, and a node that is
     /// refused must not disturb those who are members.
-    fn withdraw(&mut self, now: Time) {
+    pub(super) fn withdraw(&mut self, now: Time) {
+        self.withdraw_at = Time::NEVER;
         self.list.clear();
         self.unacknowledged.clear();
         self.introductions.clear();
@@ -121,6 +126,7 @@ impl Membership {
             self.outputs.push(Output::ListFetched(from));
             self.announce_to(from, now);
         }
+        self.revive(from, now);
         for listed in entries {
             self.hear_of(listed, from, now);
         }

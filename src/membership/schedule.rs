@@ -16,6 +16,8 @@ const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(4);
 const REJECTED_INTERVAL: Duration = Duration::from_secs(2);
 /// A node that is not a member here is sent the own record so often; it may have forgotten the session.
 const JOINS_TO_STRANGER: u8 = 5;
+/// A joiner that was refused waits this long for a member that takes it: above most round-trip times.
+pub(super) const REFUSAL_PATIENCE: Duration = Duration::from_millis(500);
 /// The next seed is greeted after this while no list has come, and then after twice as long each time: four
 /// questions in the first two seconds, since all of a join waits for one of them.
 const FETCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -126,6 +128,9 @@ impl Membership {
             Phase::Idle | Phase::Gone => {}
             Phase::Leaving { repeats } => self.repeat_leave(repeats),
             Phase::Fetching | Phase::Announcing | Phase::Joined => {
+                if now >= self.withdraw_at {
+                    self.withdraw(now);
+                }
                 self.greet_next_seed(now);
                 self.repeat_joins(now);
                 self.contact_introduced(now);
@@ -228,7 +233,8 @@ impl Membership {
                 let joins = self.unacknowledged.values().map(|announcement| announcement.backoff.at);
                 let probes = self.probes.values().map(|backoff| backoff.at);
                 let failures = self.unreachable.values().map(|since| *since + UNREACHABLE_TIMEOUT);
-                let others = seeds.min(self.silence_at).min(self.introductions.deadline());
+                let others =
+                    seeds.min(self.silence_at).min(self.withdraw_at).min(self.introductions.deadline());
                 joins.chain(probes).chain(failures).fold(others, Time::min)
             }
         }

@@ -45,7 +45,7 @@ impl Sessions {
             return Err(Counter::HandshakeUnexpected);
         }
         // It costs no more than a challenge, so no other is asked for.
-        if self.gate.admit(arrival.from.ip(), true, now) == Admission::Denied {
+        if self.gate.admit(arrival.from.ip(), false, true, now) == Admission::Denied {
             return Err(Counter::HandshakeLimit);
         }
         self.challenge(nonce, Route::Address(arrival.from), arrival, now);
@@ -120,9 +120,10 @@ impl Sessions {
         let initiation = Initiation::read(arrival.inner).map_err(|_| Counter::HandshakeMalformed)?;
         let Initiation { cookie, message } = initiation;
         let has_proof = self.gate.is_proof(&cookie, arrival.from, arrival.source, now);
-        match self.gate.admit(arrival.from.ip(), has_proof, now) {
+        let is_relayed = !arrival.relays.is_empty();
+        match self.gate.admit(arrival.from.ip(), is_relayed, has_proof, now) {
             Admission::Granted => {}
-            Admission::Challenge if arrival.relays.is_empty() => {
+            Admission::Challenge if !is_relayed => {
                 self.challenge(initiation.echo(), Route::Address(arrival.from), arrival, now);
                 return Err(Counter::HandshakeChallenged);
             }

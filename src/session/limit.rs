@@ -3,11 +3,13 @@
 //! Whoever gets here holds the network key, or repeats a datagram of someone who does. The table of limits has
 //! a fixed size; addresses that share a place in it share a limit.
 
+use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use siphasher::sip128::SipHasher24;
+use zeroize::Zeroizing;
 
 use crate::hash::KeyedHash;
 use crate::node::NodePrefix;
@@ -61,15 +63,20 @@ pub(super) enum Admission {
 }
 
 /// Limits and cookies.
-#[derive(Debug)]
 pub(super) struct Gate {
     addresses: Vec<Bucket>,
     cookieless: Bucket,
     hash: KeyedHash,
     /// Keys of the present and the former cookies.
-    cookie_keys: [[u8; 16]; 2],
+    cookie_keys: [Zeroizing<[u8; 16]>; 2],
     renew_at: Time,
     rng: Rng,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate(..)")
+    }
 }
 
 impl Gate {
@@ -78,15 +85,17 @@ impl Gate {
             addresses: vec![Bucket::EMPTY; PLACES],
             cookieless: Bucket::EMPTY,
             hash: KeyedHash::new(rng.u64(), rng.u64()),
-            cookie_keys: [rng.array(), rng.array()],
+            cookie_keys: [rng.array(), rng.array()].map(Zeroizing::new),
             renew_at: Time::ZERO,
             rng,
         }
     }
 
-    /// Decides on a datagram that begins a handshake. `has_proof` if it has a valid cookie.
-    pub(super) fn admit(&mut self, from: IpAddr, has_proof: bool, now: Time) -> Admission {
+    /// Decides on a datagram that begins a handshake. `has_proof` if it has a valid cookie. What a member relays
+    /// does not count against what it sends itself.
+    pub(super) fn admit(&mut self, from: IpAddr, is_relayed: bool, has_proof: bool, now: Time) -> Admission {
         let mut hasher = self.hash.build_hasher();
+        hasher.write_u8(u8::from(is_relayed));
         match from {
             IpAddr::V4(v4) => hasher.write(&v4.octets()),
             // One subscriber has a whole /64 (RFC 6177 §2).
@@ -127,9 +136,10 @@ impl Gate {
         }
         // After a long silence both are too old.
         if now >= self.renew_at + COOKIE_INTERVAL {
-            self.cookie_keys[0] = self.rng.array();
+            self.cookie_keys[0] = Zeroizing::new(self.rng.array());
         }
-        self.cookie_keys = [self.rng.array(), self.cookie_keys[0]];
+        self.cookie_keys.swap(0, 1);
+        self.cookie_keys[0] = Zeroizing::new(self.rng.array());
         self.renew_at = now + COOKIE_INTERVAL;
     }
 }
@@ -160,10 +170,12 @@ mod tests {
         let mut gate = gate();
         let now = Time::from_nanos(1 << 40);
         let [flooder, other]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
-        let granted = (0..100_000).filter(|_| gate.admit(flooder, false, now) == Admission::Granted).count();
+        let granted =
+            (0..100_000).filter(|_| gate.admit(flooder, false, false, now) == Admission::Granted).count();
         assert_eq!(granted, ADDRESS_BURST as usize);
-        assert_eq!(gate.admit(other, false, now), Admission::Granted);
-        assert_eq!(gate.admit(flooder, false, now + Duration::from_secs(1)), Admission::Granted);
+        assert_eq!(gate.admit(other, false, false, now), Admission::Granted);
+        assert_eq!(gate.admit(flooder, true, false, now), Admission::Granted, "it relays for others, too");
+        assert_eq!(gate.admit(flooder, false, false, now + Duration::from_secs(1)), Admission::Granted);
     }
 
     #[test]
@@ -172,9 +184,9 @@ mod tests {
         let now = Time::from_nanos(1 << 40);
         let from = |n: u32| IpAddr::from(n.wrapping_mul(65_537).to_be_bytes());
         let challenged =
-            (0..100_000).filter(|&n| gate.admit(from(n), false, now) == Admission::Challenge).count();
+            (0..100_000).filter(|&n| gate.admit(from(n), false, false, now) == Admission::Challenge).count();
         assert!(challenged > 90_000, "{challenged}");
-        assert_eq!(gate.admit("192.0.2.1".parse().unwrap(), true, now), Admission::Granted);
+        assert_eq!(gate.admit("192.0.2.1".parse().unwrap(), false, true, now), Admission::Granted);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::Security;
 use crate::key::{self, NetworkKey, SecretKey};
@@ -188,8 +188,12 @@ fn read(noise: &mut HandshakeState, message: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn split(noise: &mut HandshakeState) -> SplitKeys {
-    let (to_responder, to_initiator) = noise.dangerously_get_raw_split();
-    SplitKeys { to_responder: Zeroizing::new(to_responder), to_initiator: Zeroizing::new(to_initiator) }
+    let (mut to_responder, mut to_initiator) = noise.dangerously_get_raw_split();
+    let keys =
+        SplitKeys { to_responder: Zeroizing::new(to_responder), to_initiator: Zeroizing::new(to_initiator) };
+    to_responder.zeroize();
+    to_initiator.zeroize();
+    keys
 }
 
 fn plain_split(initiator_nonce: &[u8; NONCE_LEN], responder_nonce: &[u8; NONCE_LEN]) -> SplitKeys {

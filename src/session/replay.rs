@@ -30,7 +30,8 @@ impl ReplayWindow {
         ReplayWindow { words: core::array::from_fn(|word| AtomicU64::new(u64::from(word == 0))) }
     }
 
-    /// Marks `counter` as seen; false if it was seen before, lies behind the window, or is 0 or at least 2^37.
+    /// Marks `counter` as seen; false if it was seen before, lies behind the window, is 0, or is not below
+    /// 2^37.
     pub(crate) fn accept(&self, counter: u64) -> bool {
         if counter >= END {
             return false;

@@ -82,7 +82,9 @@ impl SealKey {
     /// `head` is the header, complete with a counter of this key that no other datagram has, hop tags and
     /// index zero, and the prefix.
     pub(crate) fn seal(&self, head: &mut [u8], content: &mut [u8]) -> [u8; TAG_LEN] {
-        self.protection.seal(head, content)
+        let tag = self.protection.seal(head, content);
+        self.protection.toggle_mask(head, &suite::sample(content, &tag));
+        tag
     }
 
     /// As [`seal`](Self::seal), for a frame that is already encrypted for many; gives all that follows it in
@@ -93,7 +95,8 @@ impl SealKey {
         let (wrapped, tag) = sealed.split_at_mut(WRAPPED_LEN);
         frame_tag.copy_from_slice(frame.frame_tag());
         wrapped.copy_from_slice(frame.wrapped());
-        tag.copy_from_slice(&self.seal(head, wrapped));
+        tag.copy_from_slice(&self.protection.seal(head, wrapped));
+        self.protection.toggle_mask(head, frame.sample());
         tail
     }
 }
@@ -119,8 +122,9 @@ impl OpenKey {
         let (head, sealed) = datagram
             .split_at_mut_checked(header_len + SEALED_PREFIX_LEN)
             .ok_or(Counter::DatagramTruncated)?;
+        let sample = sealed.first_chunk().ok_or(Counter::DatagramTruncated)?;
+        self.protection.toggle_mask(head, sample);
         let (sealed, tag) = sealed.split_last_chunk_mut().ok_or(Counter::DatagramTruncated)?;
-        self.protection.unmask(head, tag);
         let (kind, segment) = prefix(head);
         let opened = match kind {
             KIND_SHARED_AES_256_GCM | KIND_SHARED_CHACHA20_POLY1305 => {
@@ -354,11 +358,11 @@ mod tests {
         let cases = [
             (
                 hex(&sealed(&pair(Suite::Aes256Gcm).0, 1, 5)),
-                "fec659e4c55459b4fc73613b7cbb9751d47d0025069ed6c83208d8a618c38875000061",
+                "fec659e4c55459b4814f45197cbb9751d47d0025069ed6c83208d8a618c38875000061",
             ),
             (
                 hex(&sealed(&pair(Suite::ChaCha20Poly1305).0, 1, 5)),
-                "fec659e4c55459b4334858e60644090746ea139c581e54d2a873e5e2668887ad43bbc1",
+                "fec659e4c55459b41987cedf0644090746ea139c581e54d2a873e5e2668887ad43bbc1",
             ),
             (
                 hex(&sealed(&pair(Suite::None).0, 1, 5)),
@@ -366,13 +370,13 @@ mod tests {
             ),
             (
                 hex(&shared(&pair(Suite::Aes256Gcm).0, Cipher::Aes256Gcm, 5)),
-                "fec659e4c55459b42b55e42e87e3035646525e4f79c8635aa42035f5bae4b6499ee9e91492f82abc196c5a32840685e0\
+                "fec659e4c55459b4572cf8d487e3035646525e4f79c8635aa42035f5bae4b6499ee9e91492f82abc196c5a32840685e0\
                  aaa379e2238e05473e17bffac433f9bafe482f045f116197ad086887a0276b8bb33ed70689c3f2abc9f9b2bfaeb9acf8\
                  6fd154",
             ),
             (
                 hex(&shared(&pair(Suite::ChaCha20Poly1305).0, Cipher::ChaCha20Poly1305, 5)),
-                "fec659e4c55459b46def58deff24d88af2b7311a4416c380a9854d7258165820780fdd6e6d667c2e8e7f8d4994977e10\
+                "fec659e4c55459b46792f7b3ff24d88af2b7311a4416c380a9854d7258165820780fdd6e6d667c2e8e7f8d4994977e10\
                  cbda97df33e4cb2cfd752414fe52b6080231c5db7916b5a4fc7aec91c7afceb24d11724e382224fddf742cd03f688f45\
                  12df5f",
             ),

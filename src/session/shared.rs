@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The digest, the first half of SHA-256 over the encrypted frame and its tag, ties the frame to its sender:
-//! though every receiver learns the key, none can make another frame of it for another. Who the receivers are,
-//! and how key and digest are sealed for them, is unknown here.
+//! though every receiver learns the key, none can make another frame of it for another. Who the receivers
+//! are, and how key and digest are sealed for them, is unknown here.
 
 use core::fmt;
 
@@ -15,6 +15,7 @@ use ring::digest;
 use zeroize::Zeroizing;
 
 use crate::config::Cipher;
+use crate::session::suite::{self, SAMPLE_LEN};
 use crate::stats::Counter;
 use crate::wire::{KIND_SHARED_AES_256_GCM, KIND_SHARED_CHACHA20_POLY1305, TAG_LEN};
 
@@ -27,6 +28,7 @@ pub(crate) const WRAPPED_LEN: usize = KEY_LEN + DIGEST_LEN;
 pub(crate) struct SharedSeal {
     kind: u8,
     frame_tag: [u8; TAG_LEN],
+    sample: [u8; SAMPLE_LEN],
     wrapped: Zeroizing<[u8; WRAPPED_LEN]>,
 }
 
@@ -43,7 +45,7 @@ impl SharedSeal {
         let mut wrapped = Zeroizing::new([0; WRAPPED_LEN]);
         wrapped[..KEY_LEN].copy_from_slice(key);
         wrapped[KEY_LEN..].copy_from_slice(&digest_of(&[frame, &frame_tag]));
-        SharedSeal { kind, frame_tag, wrapped }
+        SharedSeal { kind, sample: suite::sample(frame, &frame_tag), frame_tag, wrapped }
     }
 
     /// The kind that belongs into the prefix.
@@ -54,6 +56,11 @@ impl SharedSeal {
     /// The tag that follows the encrypted frame.
     pub(crate) fn frame_tag(&self) -> &[u8; TAG_LEN] {
         &self.frame_tag
+    }
+
+    /// What the mask of the prefix in front of the frame follows from.
+    pub(super) fn sample(&self) -> &[u8; SAMPLE_LEN] {
+        &self.sample
     }
 
     /// What each receiver needs to know; to be sealed for it.

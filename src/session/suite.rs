@@ -1,8 +1,8 @@
 //! The ways to protect a datagram between two nodes, and the keys they take.
 //!
 //! The AEAD covers the header as the source wrote it, the prefix and the content. The mask of the prefix
-//! follows from the AEAD's tag, as in QUIC (RFC 9001 §5.4), so that an onlooker does not learn what is sent.
-//! Which counters are used is unknown here.
+//! follows from a sample of the 16 bytes behind it, as in QUIC (RFC 9001 §5.4), so that an onlooker does not
+//! learn what is sent. Which counters are used is unknown here.
 
 use ring::aead::quic::{self, HeaderProtectionKey};
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -13,6 +13,10 @@ use crate::key;
 use crate::session::hop::HopKey;
 use crate::stats::Counter;
 use crate::wire::{SEALED_PREFIX_LEN, TAG_LEN, header};
+
+/// Length of what the mask follows from. Those bytes are known before the tag is, so that the mask does not
+/// wait for it.
+pub(super) const SAMPLE_LEN: usize = 16;
 
 /// How a pair of nodes protects its datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,24 +48,25 @@ pub(super) enum Protection {
 }
 
 impl Protection {
-    /// Encrypts `content`, masks the prefix at the end of `head`, and gives the tag. The counter in the header
-    /// at the front of `head` must be one that was not used with these keys.
-    pub(super) fn seal(&self, head: &mut [u8], content: &mut [u8]) -> [u8; TAG_LEN] {
-        let (aead, mask) = match self {
-            Protection::Aead { aead, mask } => (aead, mask),
+    /// Encrypts `content` and gives the tag. The counter in the header at the front of `head` must be one
+    /// that was not used with these keys.
+    pub(super) fn seal(&self, head: &[u8], content: &mut [u8]) -> [u8; TAG_LEN] {
+        let aead = match self {
+            Protection::Aead { aead, .. } => aead,
             Protection::Token(token) => return **token,
         };
-        let tag = aead.seal_in_place_separate_tag(nonce(head), Aad::from(&*head), content);
+        let tag = aead.seal_in_place_separate_tag(nonce(head), Aad::from(head), content);
         let tag = tag.expect("a datagram is shorter than the 64 GiB that an AEAD takes");
-        let tag: [u8; TAG_LEN] = tag.as_ref().try_into().expect("a tag has 16 bytes");
-        toggle_mask(mask, head, &tag);
-        tag
+        tag.as_ref().try_into().expect("a tag has 16 bytes")
     }
 
-    /// Takes the mask off the prefix at the end of `head`.
-    pub(super) fn unmask(&self, head: &mut [u8], tag: &[u8; TAG_LEN]) {
-        if let Protection::Aead { mask, .. } = self {
-            toggle_mask(mask, head, tag);
+    /// Masks the prefix at the end of `head`, or takes the mask off, given the 16 bytes that follow it.
+    pub(super) fn toggle_mask(&self, head: &mut [u8], sample: &[u8; SAMPLE_LEN]) {
+        if let Protection::Aead { mask, .. } = self
+            && let Some(prefix) = head.last_chunk_mut::<SEALED_PREFIX_LEN>()
+        {
+            let [m0, m1, m2, m3, _] = mask.new_mask(sample).expect("a sample has 16 bytes");
+            *prefix = (u32::from_ne_bytes(*prefix) ^ u32::from_ne_bytes([m0, m1, m2, m3])).to_ne_bytes();
         }
     }
 
@@ -104,12 +109,16 @@ fn nonce(header: &[u8]) -> Nonce {
     Nonce::assume_unique_for_key(nonce)
 }
 
-/// Masks the prefix at the end of `head`, or unmasks it.
-fn toggle_mask(key: &HeaderProtectionKey, head: &mut [u8], sample: &[u8; TAG_LEN]) {
-    let mask = key.new_mask(sample).expect("a sample is as long as a tag");
-    if let Some(prefix) = head.last_chunk_mut::<SEALED_PREFIX_LEN>() {
-        prefix.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+/// The first 16 bytes behind a prefix that encrypted `content` and its tag follow.
+pub(super) fn sample(content: &[u8], tag: &[u8; TAG_LEN]) -> [u8; SAMPLE_LEN] {
+    if let Some(sample) = content.first_chunk() {
+        return *sample;
     }
+    let mut sample = [0; SAMPLE_LEN];
+    let (front, back) = sample.split_at_mut(content.len());
+    front.copy_from_slice(content);
+    back.copy_from_slice(&tag[..back.len()]);
+    sample
 }
 
 #[cfg(test)]

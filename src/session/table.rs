@@ -23,6 +23,8 @@ pub(super) const REKEY_RESPONDER: Duration = Duration::from_secs(150);
 pub(super) const FRESH: Duration = Duration::from_secs(3);
 /// A node heard within this lives: its identity cannot begin another life elsewhere.
 pub(super) const ALIVE: Duration = Duration::from_secs(5);
+/// Keys that were replaced and are kept.
+const MAX_FORMER: usize = 2;
 /// The response to a handshake is repeated for so long; then the initiator has long given up.
 const PENDING_EXPIRES: Duration = Duration::from_secs(10);
 
@@ -40,7 +42,7 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Most keys of one session that a datagram may be sealed with.
-    pub(crate) const MAX_OPEN: usize = 3;
+    pub(crate) const MAX_OPEN: usize = 2 + MAX_FORMER;
 }
 
 /// What an initiation is known by: a later one of the same node has a higher number, unless its host's clock
@@ -103,7 +105,9 @@ pub(super) struct Node {
     /// A member's keys are renewed; the others go when room is needed.
     pub(super) is_member: bool,
     pub(super) current: Option<Arc<Keys>>,
-    pub(super) former: Option<Arc<Keys>>,
+    /// Those before, the latest first: the peer may seal with them until it has seen that the new ones arrived.
+    /// Two, since handshakes that cross leave the nodes with each other's as the latest.
+    former: ArrayVec<Arc<Keys>, MAX_FORMER>,
     pub(super) pending: Option<Pending>,
     /// The highest number of an initiation that led to keys.
     pub(super) newest: Number,
@@ -123,7 +127,7 @@ impl Node {
             heard_at: now,
             is_member: false,
             current: None,
-            former: None,
+            former: ArrayVec::new(),
             pending: None,
             newest: (0, 0),
             attempt: None,
@@ -156,7 +160,15 @@ impl Node {
     /// Puts new keys in the place of the current ones. Those of another life are of no use any more.
     pub(super) fn install(&mut self, keys: Arc<Keys>, incarnation: u64, locator: SocketAddr, now: Time) {
         let is_same_life = self.incarnation == incarnation;
-        self.former = self.current.replace(keys).filter(|_| is_same_life);
+        let current = self.current.replace(keys);
+        if !is_same_life {
+            self.former.clear();
+        } else if let Some(current) = current {
+            if self.former.is_full() {
+                self.former.pop();
+            }
+            self.former.insert(0, current);
+        }
         (self.incarnation, self.locator, self.heard_at) = (incarnation, locator, now);
         self.attempt = None;
         if !is_same_life {
@@ -187,16 +199,17 @@ impl Node {
     /// All keys that datagrams of the node may be sealed with, the likeliest first.
     pub(super) fn open_keys(&self) -> ArrayVec<Arc<Keys>, { Keys::MAX_OPEN }> {
         let pending = self.pending.as_ref().map(|pending| &pending.keys);
-        [self.current.as_ref(), pending, self.former.as_ref()].into_iter().flatten().cloned().collect()
+        self.current.iter().chain(pending).chain(&self.former).cloned().collect()
     }
 
     /// Drops what has expired; true if keys were among it.
     pub(super) fn expire(&mut self, now: Time) -> bool {
         let is_over = |keys: &Arc<Keys>| keys.expires_at <= now;
         let pending = self.pending.take_if(|pending| pending.expires_at <= now);
-        let former = self.former.take_if(|keys| is_over(keys));
         let current = self.current.take_if(|keys| is_over(keys));
-        pending.is_some() || former.is_some() || current.is_some()
+        let formers = self.former.len();
+        self.former.retain(|keys| !is_over(keys));
+        pending.is_some() || current.is_some() || self.former.len() < formers
     }
 
     /// True if nothing is shared with the node nor about to be.
@@ -205,7 +218,7 @@ impl Node {
     }
 
     pub(super) fn deadline(&self) -> Time {
-        let keys = [&self.current, &self.former].into_iter().flatten().map(|keys| keys.expires_at);
+        let keys = self.current.iter().chain(&self.former).map(|keys| keys.expires_at);
         let pending = self.pending.iter().map(|pending| pending.expires_at);
         let next = match (&self.attempt, self.is_member) {
             (Some(attempt), _) => attempt.next_at,

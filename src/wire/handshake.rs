@@ -10,9 +10,9 @@
 //! answer                1 8 | introduction, or 2 8                                       payload of message 2
 //! ```
 //!
-//! A challenge answers a hello, or an initiation whose sender has to prove that it receives at its address. It
-//! is no longer than what it answers, so that nobody can multiply traffic through a node. What messages 1 and
-//! 2 are, and how they carry the payloads, is the key exchange's business.
+//! A challenge answers a hello, or an initiation whose sender has to prove that it receives at its address.
+//! It is no longer than what it answers, so that nobody can multiply traffic through a node. What messages 1
+//! and 2 are, and how they carry the payloads, is the key exchange's business.
 
 use core::net::SocketAddr;
 

@@ -85,9 +85,11 @@ impl Header {
             SocketAddr::V6(v6) => (v6.ip().to_bits() as u64, v6.port()),
         };
         let kind_epoch_port = u64::from(self.kind) << 24 | u64::from(self.epoch) << 16 | u64::from(port);
+        // Handshakes have the life of their source there.
+        let life = self.counter >> 32;
         // Odd constants of 64 random bits; the product's upper half is the mixed one.
         let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_right(32);
-        mix(mix(mix(self.source.0, address), kind_epoch_port), 0)
+        mix(mix(mix(self.source.0, address), kind_epoch_port), life)
     }
 
     /// Reads the header at the front of `datagram`, or tells which counter to bump for it.
