@@ -70,14 +70,16 @@ impl Peer {
     pub(crate) fn new(name: &str, identity: Identity, cipher: u8, locator: SocketAddr) -> Self {
         let (id, segments) = (identity.id(), vec![0]);
         let record = Record { id, version: (7_000_000_000_000, 0), locator, name: name.into(), segments };
+        let mut random = Random::new(id);
+        let [.., a, b, c, d] = random.array::<32>();
         Peer {
             identity,
             record,
             cipher,
-            random: Random::new(id),
+            random,
             epoch: 0x40,
             sequence: 0,
-            handshakes: 0,
+            handshakes: u64::from_be_bytes([a, b, c, d, 0, 0, 0, 0]),
             hellos: BTreeMap::new(),
             attempts: BTreeMap::new(),
             sessions: BTreeMap::new(),

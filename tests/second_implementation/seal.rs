@@ -150,7 +150,7 @@ impl Direction {
     pub(crate) fn seal(&self, header: &Header, kind: u8, segment: u32, content: &[u8]) -> Vec<u8> {
         let prefix = (u32::from(kind) << 24 | segment).to_be_bytes();
         let sealed = self.seal_content(header, prefix, content);
-        let masked = self.masked(prefix, &sealed[sealed.len() - 16..]);
+        let masked = self.masked(prefix, &sealed[..16]);
         [&header.bytes()[..], &masked, &sealed].concat()
     }
 
@@ -158,7 +158,7 @@ impl Direction {
     pub(crate) fn seal_shared(&self, header: &Header, segment: u32, shared: &Shared) -> Vec<u8> {
         let prefix = (u32::from(shared.kind) << 24 | segment).to_be_bytes();
         let sealed = self.seal_content(header, prefix, &shared.wrapped);
-        let masked = self.masked(prefix, &sealed[sealed.len() - 16..]);
+        let masked = self.masked(prefix, &shared.body[..16]);
         [&header.bytes()[..], &masked, &shared.body, &sealed].concat()
     }
 
@@ -170,7 +170,7 @@ impl Direction {
         header_len: usize,
     ) -> Option<(u8, u32, Vec<u8>)> {
         let (prefix, sealed) = datagram[header_len..].split_first_chunk::<4>()?;
-        let (_, sample) = sealed.split_last_chunk::<16>()?;
+        let (sample, _) = sealed.split_first_chunk::<16>()?;
         let prefix = self.masked(*prefix, sample);
         let [kind, ..] = prefix;
         let segment = u32::from_be_bytes(prefix) & 0xff_ffff;
