@@ -17,6 +17,8 @@ pub(crate) mod seal;
 mod shared;
 pub(crate) mod suite;
 mod table;
+#[cfg(test)]
+mod vectors;
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
