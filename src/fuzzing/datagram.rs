@@ -1,0 +1,162 @@
+//! Datagrams at the members of a live mesh: genuine ones that were cut, spliced and changed, and bytes that
+//! nobody ever sent. Engines keep the rules of the simulator, count each datagram once, and calm down.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::fuzzing::feed::Feed;
+use crate::fuzzing::mesh::{self, SITES};
+use crate::sim::{SiteState, To, Violation, World};
+use crate::{Counter, Counters, Segment};
+
+/// Most steps of one run, so that each is short.
+const MAX_STEPS: usize = 24;
+/// Longest datagram that is made of genuine ones: more than the underlay carries.
+const MAX_LEN: usize = 2048;
+/// How long the mesh may take to come to terms with what it was told.
+const CALMING: Duration = Duration::from_secs(3);
+/// Most datagrams that a site sends in a second in which nobody disturbs it. A member of a quiet mesh of six
+/// sends fewer than 50: pings, pongs, rows, and joins to and questions of those that do not answer.
+const MAX_CALM_RATE: u64 = 200;
+
+/// Any bytes as a sequence of datagrams, frames and commands that reach the sites of a mesh.
+pub fn datagram(bytes: &[u8]) {
+    if let Err(violation) = disturb(&mut Feed::new(bytes)) {
+        panic!("{violation}");
+    }
+}
+
+fn disturb(feed: &mut Feed<'_>) -> Result<(), Violation> {
+    let mut world = mesh::formed()?;
+    for _ in 0..MAX_STEPS {
+        if feed.is_empty() {
+            break;
+        }
+        step(&mut world, feed)?;
+    }
+    world.run_for(CALMING)?;
+    world.check_tables()?;
+    let sent = |world: &World, site| value(world, site, Counter::DatagramsOut);
+    let before: Vec<u64> = (0..SITES).map(|site| sent(&world, site)).collect();
+    world.run_for(Duration::from_secs(1))?;
+    for (site, before) in before.into_iter().enumerate() {
+        let rate = sent(&world, site) - before;
+        assert!(rate <= MAX_CALM_RATE, "site {site} sends {rate} datagrams in a calm second");
+    }
+    world.check_tables()
+}
+
+fn step(world: &mut World, feed: &mut Feed<'_>) -> Result<(), Violation> {
+    let choice = feed.below(12);
+    let site = feed.below(SITES);
+    match choice {
+        0 => {
+            let from = address(world, feed);
+            return hand(world, site, from, feed.bytes().to_vec());
+        }
+        1..=5 => {
+            let overheard = world.overheard(site);
+            let (sender, genuine) = overheard[feed.below(overheard.len())].clone();
+            let bytes = changed(genuine, &overheard, feed);
+            // Mostly as if it came from where it came from.
+            let from = if feed.below(4) == 0 { address(world, feed) } else { sender };
+            return hand(world, site, from, bytes);
+        }
+        6 => {
+            let segment = Segment::new(u32::from(feed.u8() >> 6)).unwrap_or_default();
+            world.send_bytes(site, segment, feed.bytes());
+        }
+        7 => {
+            let to = feed.below(SITES + 1);
+            let to = if to == SITES { To::Everyone } else { To::Host(to) };
+            let len = feed.below(1600);
+            world.send(site, to, len);
+        }
+        8 => world.replay(site, 1 + feed.below(8)),
+        9 => return world.run_for(Duration::from_millis(u64::from(feed.u8()) * 10)),
+        10 => world.leave(site),
+        _ => world.restart(site),
+    }
+    Ok(())
+}
+
+/// Changes a genuine datagram, with the help of others.
+fn changed(mut bytes: Vec<u8>, others: &[(SocketAddr, Vec<u8>)], feed: &mut Feed<'_>) -> Vec<u8> {
+    for _ in 0..feed.below(6) {
+        let at = feed.below(bytes.len().max(1));
+        let end = bytes.len();
+        match feed.below(9) {
+            0 if at < end => bytes[at] ^= 1 << feed.below(8),
+            1 if at < end => bytes[at] = feed.u8(),
+            2 => bytes.truncate(at),
+            3 => {
+                let (_, other) = &others[feed.below(others.len())];
+                let from = feed.below(other.len()).min(other.len());
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[from..]);
+            }
+            4 => drop(bytes.splice(at..at, feed.bytes().iter().copied())),
+            5 => drop(bytes.drain(at..(at + feed.below(64)).min(end))),
+            6 => {
+                let word = feed.u64().to_be_bytes();
+                let len = word.len().min(end - at);
+                bytes[at..at + len].copy_from_slice(&word[..len]);
+            }
+            7 => mesh::renumber(&mut bytes, u64::from(feed.u8())),
+            _ => mesh::replace_content(&mut bytes, feed.bytes()),
+        }
+        bytes.truncate(MAX_LEN);
+    }
+    bytes
+}
+
+fn address(world: &World, feed: &mut Feed<'_>) -> SocketAddr {
+    match feed.below(SITES + 1) {
+        SITES => SocketAddr::from(([192, 0, 2, 66], 4747)),
+        site => world.address(site),
+    }
+}
+
+/// Lets a datagram reach a site, and looks whether it is counted.
+fn hand(world: &mut World, site: usize, from: SocketAddr, bytes: Vec<u8>) -> Result<(), Violation> {
+    let is_up = world.state(site) != SiteState::Down;
+    let before = world.status(site).map(|status| status.counters);
+    world.inject(site, from, bytes);
+    world.run_for(Duration::ZERO)?;
+    let after = world.status(site).map(|status| status.counters);
+    if let Some((before, after)) = before.zip(after).filter(|_| is_up) {
+        let more = |counter| after.value(counter) - before.value(counter);
+        let received = more(Counter::DatagramsIn);
+        assert!(received >= 1, "the datagram is not counted");
+        let ends = more(Counter::Relayed) + more(Counter::FramesOut) + dropped(&after) - dropped(&before);
+        assert!(ends <= received, "{received} datagrams came to {ends} ends: {before:?}, then {after:?}");
+    }
+    Ok(())
+}
+
+/// How many datagrams were dropped whole, whatever for.
+fn dropped(counters: &Counters) -> u64 {
+    let whole = counters.iter().filter(|(counter, _)| {
+        matches!(
+            counter,
+            Counter::DatagramTruncated
+                | Counter::DatagramVersion
+                | Counter::DatagramType
+                | Counter::PathLength
+                | Counter::PathRepeat
+                | Counter::PathNotHere
+                | Counter::PathStranger
+                | Counter::SourceStranger
+                | Counter::SourceSelf
+                | Counter::SourceEpoch
+                | Counter::Replayed
+                | Counter::Tag
+                | Counter::ControlMalformed
+        )
+    });
+    whole.map(|(_, value)| value).sum()
+}
+
+fn value(world: &World, site: usize, counter: Counter) -> u64 {
+    world.status(site).map_or(0, |status| status.counters.value(counter))
+}
