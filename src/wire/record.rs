@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use crate::config::{MAX_NAME, MAX_SEGMENTS};
+use crate::config::{MAX_NAME, MAX_SEGMENTS, is_locator};
 use crate::node::{NodeId, Segment};
 use crate::wire::codec::{Malformed, Reader, put_address};
 
@@ -39,7 +39,7 @@ impl Record {
         let id = NodeId(reader.array()?);
         let version = RecordVersion::read(reader)?;
         let locator = reader.address()?;
-        if locator.ip().is_unspecified() || locator.ip().is_multicast() || locator.port() == 0 {
+        if !is_locator(locator) {
             return Err(Malformed);
         }
         let len = usize::from(reader.u8()?);
@@ -54,6 +54,10 @@ impl Record {
         let segments = (0..count)
             .map(|_| reader.u24().and_then(|id| Segment::new(id).ok_or(Malformed)))
             .collect::<Result<Vec<_>, _>>()?;
+        // Each mention is another copy of each flooded frame.
+        if (1..count).any(|at| segments[..at].contains(&segments[at])) {
+            return Err(Malformed);
+        }
         Ok(Record { id, version, locator, name: name.to_owned(), segments })
     }
 
