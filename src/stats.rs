@@ -44,7 +44,7 @@ counters! {
     MacMoved = "mac_moved",
     /// Frame dropped: shorter than an Ethernet header.
     FrameTooShort = "drop_frame_too_short",
-    /// Frame dropped: does not fit the underlay together with its header.
+    /// Frame dropped, here or by this node as a relay: does not fit the underlay together with its header.
     FrameTooLong = "drop_frame_too_long",
     /// Frame dropped: its source is a group address.
     FrameGroupSource = "drop_frame_group_source",

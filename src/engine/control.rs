@@ -307,6 +307,7 @@ impl Control {
                 address: record.locator,
                 header: header::build(self.membership.own().id.prefix(), session.epoch_out(), &path),
                 next: path[0],
+                widest: path.iter().find(|hop| hop.is_ipv6()).unwrap_or(&path[0]).ip(),
                 session,
                 segments: record.segments.clone(),
             }))

@@ -11,7 +11,7 @@ use crate::time::Time;
 use crate::wire::control::Message;
 use crate::wire::ethernet::Addresses;
 use crate::wire::header::{self, Header};
-use crate::wire::{KIND_CONTROL, KIND_FRAME, SEALED_PREFIX_LEN};
+use crate::wire::{KIND_CONTROL, KIND_FRAME, SEALED_PREFIX_LEN, max_payload};
 
 impl Forwarder {
     pub(super) fn receive(
@@ -40,6 +40,9 @@ impl Forwarder {
     fn relay(&self, header: &Header, bytes: &mut [u8], sink: &mut impl Sink) -> Result<(), Counter> {
         self.snapshot.member(header.source).ok_or(Counter::SourceStranger)?;
         let next = header.next().and_then(|next| self.snapshot.at(next)).ok_or(Counter::PathStranger)?;
+        if bytes.len() > max_payload(self.shared.underlay_mtu, next.address.ip()) {
+            return Err(Counter::FrameTooLong);
+        }
         header::advance(bytes);
         sink.datagram(Datagram { to: next.address, parts: [bytes, &[], &[]] });
         self.counters.bump(Counter::Relayed);

@@ -42,7 +42,7 @@ impl Forwarder {
 
     fn send_to(&self, peer: &Peer, frame: &FrameIn<'_>, sink: &mut impl Sink) -> Result<(), Counter> {
         let len = peer.header.len() + SEALED_PREFIX_LEN + frame.bytes.len() + TAG_LEN;
-        if len > max_payload(self.shared.underlay_mtu, peer.next.ip()) {
+        if len > max_payload(self.shared.underlay_mtu, peer.widest) {
             return Err(Counter::FrameTooLong);
         }
         let [_, s0, s1, s2] = frame.segment.id().to_be_bytes();

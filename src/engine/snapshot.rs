@@ -4,7 +4,7 @@
 //! notice, by a generation counter, that there is a newer one.
 
 use core::hash::{Hash, Hasher};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ pub(crate) struct Peer {
     pub(crate) header: HeaderBytes,
     /// Where datagrams on that path are sent first.
     pub(crate) next: SocketAddr,
+    /// The address on that path with the longest IP header: what fits the underlay on the way there fits it on
+    /// all links.
+    pub(crate) widest: IpAddr,
     /// Segments it serves.
     pub(crate) segments: Vec<Segment>,
 }
