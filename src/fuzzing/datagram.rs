@@ -6,7 +6,9 @@ use core::time::Duration;
 
 use crate::fuzzing::feed::Feed;
 use crate::fuzzing::mesh::{self, SITES};
+use crate::fuzzing::message::message;
 use crate::sim::{SiteState, To, Violation, World};
+use crate::wire::control::Message;
 use crate::{Counter, Counters, Segment};
 
 /// Most steps of one run, so that each is short.
@@ -54,10 +56,19 @@ fn step(world: &mut World, feed: &mut Feed<'_>) -> Result<(), Violation> {
             let from = address(world, feed);
             return hand(world, site, from, feed.bytes().to_vec());
         }
+        // Genuine datagrams changed, and lies in their place.
         1..=5 => {
             let overheard = world.overheard(site);
+            if overheard.is_empty() {
+                return Ok(());
+            }
             let (sender, genuine) = overheard[feed.below(overheard.len())].clone();
-            let bytes = changed(genuine, &overheard, feed);
+            let bytes = if choice < 4 {
+                changed(genuine, &overheard, feed)
+            } else {
+                let message = message(world, &mesh::tokens(&overheard), feed);
+                said(genuine, &message, feed)
+            };
             // Mostly as if it came from where it came from.
             let from = if feed.below(4) == 0 { address(world, feed) } else { sender };
             return hand(world, site, from, bytes);
@@ -91,7 +102,7 @@ fn changed(mut bytes: Vec<u8>, others: &[(SocketAddr, Vec<u8>)], feed: &mut Feed
             2 => bytes.truncate(at),
             3 => {
                 let (_, other) = &others[feed.below(others.len())];
-                let from = feed.below(other.len()).min(other.len());
+                let from = feed.below(other.len());
                 bytes.truncate(at);
                 bytes.extend_from_slice(&other[from..]);
             }
@@ -110,9 +121,18 @@ fn changed(mut bytes: Vec<u8>, others: &[(SocketAddr, Vec<u8>)], feed: &mut Feed
     bytes
 }
 
+/// A control message in the place of what a genuine datagram carries, so that it seems to come from a member.
+fn said(mut bytes: Vec<u8>, message: &Message, feed: &mut Feed<'_>) -> Vec<u8> {
+    let mut content = Vec::new();
+    message.write(&mut content);
+    mesh::replace_content(&mut bytes, &content);
+    mesh::renumber(&mut bytes, u64::from(feed.u8()));
+    bytes
+}
+
 fn address(world: &World, feed: &mut Feed<'_>) -> SocketAddr {
     match feed.below(SITES + 1) {
-        SITES => SocketAddr::from(([192, 0, 2, 66], 4747)),
+        SITES => mesh::stranger(feed.u8()),
         site => world.address(site),
     }
 }

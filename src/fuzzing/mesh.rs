@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::config::MAX_HOPS;
-use crate::node::NodePrefix;
+use crate::node::{NodeId, NodePrefix};
 use crate::sim::{Matrix, To, Violation, World};
 use crate::wire::header::{self, Header};
 use crate::wire::{SEALED_PREFIX_LEN, TAG_LEN};
@@ -71,6 +71,26 @@ pub(super) fn renumber(datagram: &mut [u8], by: u64) {
     }
 }
 
+/// The identity of a site.
+pub(super) fn id(world: &World, site: usize) -> NodeId {
+    world.config(site).id
+}
+
+/// An address that is no site's.
+pub(super) fn stranger(number: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, number % 4], 4747))
+}
+
+/// The first numbers of the control messages in datagrams: tokens, mostly.
+pub(super) fn tokens(datagrams: &[(SocketAddr, Vec<u8>)]) -> Vec<u64> {
+    let token = |datagram: &[u8]| {
+        let header = Header::parse(datagram).ok()?;
+        let content = datagram.get(header.len + SEALED_PREFIX_LEN..)?;
+        content.get(1..)?.first_chunk().copied().map(u64::from_be_bytes)
+    };
+    datagrams.iter().filter_map(|(_, datagram)| token(datagram)).collect()
+}
+
 /// Puts other content between kind, segment and the tag at the end.
 pub(super) fn replace_content(datagram: &mut Vec<u8>, content: &[u8]) {
     if let Ok(header) = Header::parse(datagram) {
@@ -96,6 +116,7 @@ mod tests {
         for (_, mut datagram) in overheard {
             assert!(is_believable(&datagram));
             let before = datagram.len();
+            assert_eq!(tokens(&[(stranger(1), datagram.clone())]).len(), 1);
             replace_content(&mut datagram, b"");
             assert!(datagram.len() < before);
         }

@@ -7,6 +7,7 @@
 mod datagram;
 mod feed;
 mod mesh;
+mod message;
 mod parsers;
 mod scenario;
 mod seeds;

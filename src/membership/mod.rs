@@ -200,7 +200,8 @@ impl Membership {
     /// Says to every member that the node leaves.
     pub(crate) fn leave(&mut self, now: Time) {
         if self.is_active() {
-            self.own.version.version += 1;
+            // Others also believe a leave of the version they know.
+            self.own.version.version = self.own.version.version.saturating_add(1);
             self.phase = Phase::Leaving { repeats: schedule::LEAVE_REPEATS };
             self.wake_by(now);
         }
