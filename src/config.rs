@@ -1,9 +1,12 @@
 //! What an embedder chooses about a node, with the default of each choice and its source.
 
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use crate::error::ConfigError;
+use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
 
 /// Longest name of a member, in bytes of UTF-8.
@@ -16,21 +19,79 @@ pub const MAX_SEGMENTS: usize = 64;
 pub const MAX_HOPS: usize = 4;
 
 /// How datagrams are protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Security {
+    /// Every datagram is encrypted and authenticated between its source and its destination, and
+    /// authenticated towards each relay. Only holders of the network key get an answer.
+    Sealed(Keys),
     /// Nothing is authenticated or encrypted: for underlays that are trusted end to end. Whoever can send
     /// UDP to a node can join, read and inject.
-    None,
+    None {
+        /// The identity of this node, which nobody checks.
+        id: NodeId,
+    },
+}
+
+/// The keys of a node.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    secret: SecretKey,
+    network: NetworkKey,
+    id: NodeId,
+    /// The nodes that may be members; `None` for every holder of the network key. Default `None`.
+    pub allowed: Option<BTreeSet<NodeId>>,
+}
+
+impl Keys {
+    /// The keys of the node that `secret` identifies, in the mesh of `network`.
+    pub fn new(secret: SecretKey, network: NetworkKey) -> Self {
+        let id = secret.node_id();
+        Keys { secret, network, id, allowed: None }
+    }
+
+    /// The identity that belongs to the secret key.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    pub(crate) fn network(&self) -> &NetworkKey {
+        &self.network
+    }
+}
+
+/// An authenticated cipher for frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cipher {
+    /// AES-256-GCM (NIST SP 800-38D): the faster one where the CPU has instructions for AES.
+    Aes256Gcm,
+    /// ChaCha20-Poly1305 (RFC 8439): the faster one elsewhere.
+    ChaCha20Poly1305,
+}
+
+impl Cipher {
+    /// The one that this machine does faster.
+    pub fn fastest() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let has_aes = std::is_x86_feature_detected!("aes") && std::is_x86_feature_detected!("pclmulqdq");
+        #[cfg(target_arch = "aarch64")]
+        let has_aes = std::arch::is_aarch64_feature_detected!("aes");
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let has_aes = false;
+        if has_aes { Cipher::Aes256Gcm } else { Cipher::ChaCha20Poly1305 }
+    }
 }
 
 /// Everything an [`Engine`](crate::Engine) is told at its creation.
 ///
 /// [`Config::new`] fills in the defaults; the fields may then be changed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
-    /// The identity of this node.
-    pub id: NodeId,
     /// The name people know this node by: 1 to [`MAX_NAME`] bytes, unique in the mesh.
     pub name: String,
     /// The address at which the other members reach this node; it names the node in paths.
@@ -43,10 +104,13 @@ pub struct Config {
     pub seeds: Vec<SocketAddr>,
     /// Segments this node serves, without repeats; at most [`MAX_SEGMENTS`].
     pub segments: Vec<Segment>,
-    /// How datagrams are protected; must be chosen by name.
+    /// How datagrams are protected, and with it the identity of this node; must be chosen by name.
     pub security: Security,
-    /// Where the node's randomness comes from: keys of hash tables, tokens, jitter of intervals. The same
-    /// bytes, configuration and calls give the same output. Must differ between nodes.
+    /// The cipher this node is fast with. Two members use AES-256-GCM between them if both prefer it, else
+    /// ChaCha20-Poly1305. Default [`Cipher::fastest`].
+    pub cipher: Cipher,
+    /// Where the node's randomness comes from: session keys, keys of hash tables, tokens, jitter of
+    /// intervals. The same bytes, configuration and calls give the same output. As secret as a key.
     pub entropy: [u8; 32],
     /// Largest IP packet the underlay carries, in bytes, 1280 to 65535. Frames that would need more are
     /// dropped and counted. Default 1500.
@@ -63,27 +127,27 @@ pub struct Config {
     /// What passing through one relay costs, added to the round-trip time of a path. Default 100 us: twice
     /// the 50 us that receiving and sending in user space take on a busy machine.
     pub relay_charge: Duration,
+    /// Most datagrams per second that are relayed for one member, 1 to 10^9, with bursts of a tenth of a second's
+    /// worth. Default 1 000 000: 11 Gbit/s of frames of 1400 bytes.
+    pub relay_limit: u32,
+    /// Most frames per second that one member may send to all hosts of this site (broadcast, multicast and
+    /// unknown unicast), 1 to 10^9, with bursts of a second's worth. Default 10 000.
+    pub flood_limit: u32,
 }
 
 impl Config {
     /// A configuration with the defaults, `security` chosen by name.
     ///
     /// `entropy` must come from a random source of the host.
-    pub fn new(
-        id: NodeId,
-        name: impl Into<String>,
-        locator: SocketAddr,
-        security: Security,
-        entropy: [u8; 32],
-    ) -> Self {
+    pub fn new(name: impl Into<String>, locator: SocketAddr, security: Security, entropy: [u8; 32]) -> Self {
         Config {
-            id,
             name: name.into(),
             locator,
             incarnation: 1,
             seeds: Vec::new(),
             segments: vec![Segment::DEFAULT],
             security,
+            cipher: Cipher::fastest(),
             entropy,
             underlay_mtu: 1500,
             max_members: 1024,
@@ -91,6 +155,16 @@ impl Config {
             fdb_ageing: Duration::from_secs(300),
             ping_interval: Duration::from_secs(1),
             relay_charge: Duration::from_micros(100),
+            relay_limit: 1_000_000,
+            flood_limit: 10_000,
+        }
+    }
+
+    /// The identity of this node.
+    pub fn id(&self) -> NodeId {
+        match &self.security {
+            Security::Sealed(keys) => keys.id(),
+            Security::None { id } => *id,
         }
     }
 
@@ -126,7 +200,32 @@ impl Config {
         }
         range("fdb_ageing in seconds", self.fdb_ageing.as_secs(), 1, 1_000_000)?;
         range("ping_interval in milliseconds", millis(self.ping_interval), 100, 60_000)?;
-        range("relay_charge in milliseconds", millis(self.relay_charge), 0, 1000)
+        range("relay_charge in milliseconds", millis(self.relay_charge), 0, 1000)?;
+        range("relay_limit", u64::from(self.relay_limit), 1, 1_000_000_000)?;
+        range("flood_limit", u64::from(self.flood_limit), 1, 1_000_000_000)
+    }
+}
+
+impl fmt::Debug for Config {
+    /// Every field but the entropy, from which session keys follow.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("name", &self.name)
+            .field("locator", &self.locator)
+            .field("incarnation", &self.incarnation)
+            .field("seeds", &self.seeds)
+            .field("segments", &self.segments)
+            .field("security", &self.security)
+            .field("cipher", &self.cipher)
+            .field("underlay_mtu", &self.underlay_mtu)
+            .field("max_members", &self.max_members)
+            .field("fdb_capacity", &self.fdb_capacity)
+            .field("fdb_ageing", &self.fdb_ageing)
+            .field("ping_interval", &self.ping_interval)
+            .field("relay_charge", &self.relay_charge)
+            .field("relay_limit", &self.relay_limit)
+            .field("flood_limit", &self.flood_limit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -150,7 +249,7 @@ mod tests {
     fn a_locator_is_an_address_that_one_node_can_be_reached_at_and_has_one_spelling() {
         let validate = |locator: &str| {
             let locator = locator.parse().unwrap();
-            Config::new(NodeId([1; 32]), "fujisawa", locator, Security::None, [0; 32]).validate()
+            Config::new("fujisawa", locator, Security::None { id: NodeId([1; 32]) }, [0; 32]).validate()
         };
         assert!(
             ["192.0.2.1:4789", "[2001:db8::1]:4789"].into_iter().all(|locator| validate(locator).is_ok())
@@ -160,5 +259,33 @@ mod tests {
         {
             assert_eq!(validate(locator), Err(ConfigError::Locator(locator.parse().unwrap())), "{locator}");
         }
+    }
+
+    #[test]
+    fn no_secret_of_a_configuration_is_shown() {
+        let keys = Keys::new(SecretKey::from_bytes([0xa1; 32]), NetworkKey::from_bytes([0xa2; 32]));
+        let locator = SocketAddr::from(([192, 0, 2, 1], 4789));
+        let config = Config::new("fujisawa", locator, Security::Sealed(keys.clone()), [0xa3; 32]);
+        let shown = format!("{config:?} {config:#?}");
+        for byte in [0xa1_u8, 0xa2, 0xa3] {
+            let repeated = [byte, byte];
+            let (decimal, hexadecimal) = (format!("{byte}, {byte}"), format!("{repeated:02x?}"));
+            assert!(!shown.contains(&decimal) && !shown.contains(&hexadecimal[1..7]), "{shown}");
+        }
+        for secret in [keys.secret().to_base64(), keys.network().to_base64()] {
+            assert!(!shown.contains(&*secret), "{shown}");
+        }
+        assert!(shown.contains("SecretKey(..)") && shown.contains(&config.id().to_string()), "{shown}");
+    }
+
+    #[test]
+    fn the_identity_follows_from_the_security() {
+        let secret = SecretKey::from_bytes([1; 32]);
+        let id = secret.node_id();
+        let locator = SocketAddr::from(([192, 0, 2, 1], 4789));
+        let sealed = Security::Sealed(Keys::new(secret, NetworkKey::from_bytes([2; 32])));
+        assert_eq!(Config::new("fujisawa", locator, sealed, [3; 32]).id(), id);
+        let unsealed = Security::None { id: NodeId([4; 32]) };
+        assert_eq!(Config::new("fujisawa", locator, unsealed, [3; 32]).id(), NodeId([4; 32]));
     }
 }

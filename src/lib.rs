@@ -44,7 +44,8 @@
 //! let locators: [SocketAddr; 2] = ["192.0.2.1:4789".parse()?, "192.0.2.2:4789".parse()?];
 //! let node = |n: usize| {
 //!     let id = NodeId([n as u8 + 1; 32]);
-//!     let mut config = Config::new(id, format!("site{n}"), locators[n], Security::None, [n as u8; 32]);
+//!     let security = Security::None { id };
+//!     let mut config = Config::new(format!("site{n}"), locators[n], security, [n as u8; 32]);
 //!     config.seeds = vec![locators[0]];
 //!     Engine::new(config, Time::ZERO)
 //! };
@@ -92,6 +93,7 @@ mod engine;
 mod error;
 mod forward;
 mod hash;
+mod key;
 mod latency;
 mod mac;
 mod membership;
@@ -111,12 +113,13 @@ pub mod fuzzing;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-pub use config::{Config, Security};
+pub use config::{Cipher, Config, Keys, Security};
 pub use engine::{
     Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberStatus,
     Sink, Status,
 };
 pub use error::{ConfigError, RejectReason};
+pub use key::{KeyError, NetworkKey, SecretKey};
 pub use mac::{MacAddr, ParseMacError};
 pub use node::{MemberState, NodeId, Segment};
 pub use route::PathCause;

@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-/// The identity of a node: 32 bytes, unique in the mesh and stable over restarts.
+use crate::key::{self, KeyError};
+
+/// The identity of a node: 32 bytes, unique in the mesh and stable over restarts. With
+/// [`Security::Sealed`](crate::Security::Sealed) it is the node's public key (X25519).
 ///
 /// The first eight bytes travel in the header of every datagram as the source; two members whose
 /// identities share them conflict.
@@ -10,6 +13,20 @@ use core::fmt;
 pub struct NodeId(pub [u8; 32]);
 
 impl NodeId {
+    /// Reads 44 characters of base64.
+    ///
+    /// # Errors
+    ///
+    /// If `text` has another length or other characters.
+    pub fn from_base64(text: &str) -> Result<Self, KeyError> {
+        key::decode(text).map(|bytes| NodeId(*bytes))
+    }
+
+    /// The identity in 44 characters of base64.
+    pub fn to_base64(&self) -> String {
+        key::encode(&self.0)
+    }
+
     /// The first eight bytes: what the header of a datagram carries.
     pub(crate) const fn prefix(&self) -> NodePrefix {
         let [a, b, c, d, e, f, g, h, ..] = self.0;

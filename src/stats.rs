@@ -68,20 +68,48 @@ counters! {
     PathNotHere = "drop_path_not_here",
     /// Datagram dropped instead of relayed: the next entry is not a member.
     PathStranger = "drop_path_stranger",
-    /// Datagram dropped: its source is not a member.
+    /// Datagram dropped: there is no session with its source, or what it wants is for members only.
     SourceStranger = "drop_source_stranger",
     /// Datagram dropped: it claims to come from this node.
     SourceSelf = "drop_source_self",
-    /// Datagram dropped: it belongs to another life of its source.
+    /// Datagram dropped: its keys are not, or no longer, those of the session with its source.
     SourceEpoch = "drop_source_epoch",
+    /// Frame or datagram dropped: the session's keys have expired and could not be renewed.
+    KeysExpired = "drop_keys_expired",
     /// Datagram dropped: received before, or older than the replay window.
     Replayed = "drop_replayed",
     /// Datagram dropped: a tag is wrong.
     Tag = "drop_tag",
+    /// Datagram not relayed: more than its source may have relayed.
+    RelayLimit = "drop_relay_limit",
+    /// Frame dropped: its member sends more to all hosts than it may.
+    FloodLimit = "drop_flood_limit",
+    /// Control message dropped: its node sends more of them than it may.
+    ControlLimit = "drop_control_limit",
+    /// Handshake dropped: it is not sealed with the key of this network.
+    HandshakeStranger = "drop_handshake_stranger",
+    /// Datagram dropped: its sender has security none and this node has not, or the other way round.
+    SecurityMismatch = "drop_security_mismatch",
+    /// Handshake dropped: malformed.
+    HandshakeMalformed = "drop_handshake_malformed",
+    /// Handshake dropped: the node did not prove who it is.
+    HandshakeFailed = "drop_handshake_failed",
+    /// Handshake dropped: an answer to nothing that was asked, or a late one.
+    HandshakeUnexpected = "drop_handshake_unexpected",
+    /// Handshake dropped: both nodes began one, and the other goes on.
+    HandshakeCrossed = "drop_handshake_crossed",
+    /// Handshake dropped: its address begins more of them than it may.
+    HandshakeLimit = "drop_handshake_limit",
+    /// Handshake not begun yet: the node has to prove its address, or that this is no repetition.
+    HandshakeChallenged = "drop_handshake_challenged",
+    /// Handshake dropped: the node is not on the allow-list.
+    NotAllowed = "drop_not_allowed",
     /// Control message dropped: malformed.
     ControlMalformed = "drop_control_malformed",
     /// Control message dropped: an answer to nothing that was asked.
     ControlUnexpected = "drop_control_unexpected",
+    /// Control message dropped: a record of another node than its sender.
+    RecordForged = "drop_record_forged",
     /// Member refused: its name, identity or locator belongs to another.
     MemberConflict = "drop_member_conflict",
     /// Member refused: the list is full.

@@ -50,6 +50,11 @@ fn frames_of_the_corpus_have_the_addresses_that_stand_in_them() {
 }
 
 #[test]
+fn bodies_of_handshakes_in_the_corpus_are_read_and_written() {
+    replay("handshake_body");
+}
+
+#[test]
 fn headers_of_the_corpus_are_read_and_written() {
     replay("header");
 }

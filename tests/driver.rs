@@ -33,8 +33,8 @@ impl Node {
         let underlay = Underlay::bind(listen.parse().unwrap()).unwrap();
         let locator = SocketAddr::new(reached_at.parse().unwrap(), underlay.local_addr().port());
         let name = format!("node {number}");
-        let mut config =
-            Config::new(NodeId([number; 32]), name, locator, Security::None, clock::entropy().unwrap());
+        let security = Security::None { id: NodeId([number; 32]) };
+        let mut config = Config::new(name, locator, security, clock::entropy().unwrap());
         config.seeds = seeds.into();
         let engine = Arc::new(Engine::new(config, clock::now()).unwrap());
         let (port, network) = UnixDatagram::pair().unwrap();
@@ -168,13 +168,8 @@ fn stop_leaves_the_mesh_before_run_returns() {
 #[test]
 fn a_driver_that_is_stopped_before_it_runs_returns_at_once() {
     let underlay = Underlay::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let config = Config::new(
-        NodeId([1; 32]),
-        "alone",
-        underlay.local_addr(),
-        Security::None,
-        clock::entropy().unwrap(),
-    );
+    let security = Security::None { id: NodeId([1; 32]) };
+    let config = Config::new("alone", underlay.local_addr(), security, clock::entropy().unwrap());
     let engine = Arc::new(Engine::new(config, clock::now()).unwrap());
     let (port, _network) = UnixDatagram::pair().unwrap();
     let port = Port::from_unix_datagram(port, Segment::DEFAULT).unwrap();

@@ -10,8 +10,8 @@
 //!
 //! let underlay = Underlay::bind("192.0.2.1:4789".parse()?)?;
 //! let port = Port::from_tap(Tap::open("leon0", 1358)?, Segment::DEFAULT);
-//! let id = NodeId([1; 32]);
-//! let mut config = Config::new(id, "fujisawa", underlay.local_addr(), Security::None, clock::entropy()?);
+//! let security = Security::None { id: NodeId([1; 32]) };
+//! let mut config = Config::new("fujisawa", underlay.local_addr(), security, clock::entropy()?);
 //! config.incarnation = clock::incarnation();
 //! config.seeds.push("198.51.100.1:4789".parse()?);
 //! let engine = Arc::new(Engine::new(config, clock::now())?);

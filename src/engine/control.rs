@@ -1,32 +1,32 @@
-//! The control plane: connects membership, latency and route, and publishes what they come to.
+//! The control plane: connects sessions, membership, latency and route, and publishes what they come to.
 //!
 //! One lock guards it. Components say what they want as values; here the values become datagrams, events
 //! and snapshots.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use log::debug;
 
-use crate::config::Config;
+use crate::config::{Config, Security};
 use crate::engine::event::Event;
 use crate::engine::outbox::Outbox;
 use crate::engine::slots::Slots;
-use crate::engine::snapshot::{Peer, Snapshot};
+use crate::engine::snapshot::{Limits, Member, Peer, Snapshot};
 use crate::error::RejectReason;
 use crate::forward::fdb::{Fdb, Slot};
+use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
 use crate::latency::{self, Latency, LinkState};
 use crate::membership::{self, Membership};
 use crate::node::{NodeId, NodePrefix};
 use crate::rng::Rng;
 use crate::route::{Change, Path, Router};
-use crate::session::Session;
+use crate::session::{self, OuterKey, Sessions};
 use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
 use crate::wire::control::{Message, Ping};
-use crate::wire::header;
 use crate::wire::record::Record;
 
 /// Paths are chosen this long after the first of a burst of changes, so a few times in a round of
@@ -35,24 +35,38 @@ const SELECT_DELAY: Duration = Duration::from_millis(200);
 /// How often hosts that have been silent for too long are cleared out of the FDB.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the control plane keeps for the data plane about a live member.
+/// Control messages per second that one node may send, and nanoseconds of burst: a joining mesh of 200 stays
+/// below a tenth of it (`cargo test --test sim scale -- --nocapture`).
+const CONTROL_LIMIT: u32 = 500;
+const CONTROL_BURST_NS: u64 = 4_000_000_000;
+/// Nanoseconds of burst that relaying and flooding for one member may take.
+const RELAY_BURST_NS: u64 = 100_000_000;
+const FLOOD_BURST_NS: u64 = 1_000_000_000;
+
+/// What the control plane keeps about a live member.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) slot: Slot,
     pub(super) incarnation: u64,
-    pub(super) session: Arc<Session>,
 }
 
 /// The components and what lies between them.
 #[derive(Debug)]
 pub(crate) struct Control {
+    pub(super) sessions: Sessions,
     pub(super) membership: Membership,
     pub(super) latency: Latency,
     pub(super) router: Router,
     pub(super) connections: BTreeMap<NodePrefix, Connection>,
-    /// Sessions with members that have failed: when one returns in the same life, what was received from it
-    /// before must still be known.
-    dormant: BTreeMap<NodePrefix, (u64, Arc<Session>)>,
+    limits: BTreeMap<NodePrefix, Arc<Limits>>,
+    relay_limit: u32,
+    flood_limit: u32,
+    pub(super) is_unsealed: bool,
+    pub(super) outer: OuterKey,
+    /// Counter of the latest datagram of a handshake. Begins with a number that tells the lives of the node
+    /// apart for those that relay.
+    pub(super) handshakes: u64,
+    rng: Rng,
     pub(super) counters: Arc<CounterSet>,
     pub(super) outbox: Outbox,
     slots: Slots,
@@ -66,14 +80,21 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(config: &Config, fdb: Arc<Fdb>, hash: KeyedHash, mut rng: Rng) -> Self {
-        let own = (config.id.prefix(), config.incarnation);
+        let own = (config.id().prefix(), config.incarnation);
         let latency_rng = rng.fork();
         Control {
+            sessions: Sessions::new(config, rng.fork()),
             membership: Membership::new(config, rng.fork()),
             latency: Latency::new(own, config.ping_interval, config.max_members, latency_rng),
             router: Router::new(own.0, config.relay_charge),
             connections: BTreeMap::new(),
-            dormant: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            relay_limit: config.relay_limit,
+            flood_limit: config.flood_limit,
+            is_unsealed: matches!(config.security, Security::None { .. }),
+            outer: OuterKey::of(&config.security),
+            handshakes: rng.u64() << 32,
+            rng,
             counters: Arc::new(CounterSet::new()),
             outbox: Outbox::default(),
             slots: Slots::new(2 * config.max_members),
@@ -104,12 +125,30 @@ impl Control {
             self.sweep_at = now + SWEEP_INTERVAL;
             self.fdb.sweep(now.as_secs());
         }
+        self.sessions.timer(now);
         self.membership.timer(now);
         self.latency.timer(now);
     }
 
+    /// Replaces the list of nodes that may be members.
+    pub(crate) fn set_allowed(&mut self, allowed: Option<BTreeSet<NodeId>>, now: Time) {
+        for prefix in self.sessions.set_allowed(allowed) {
+            self.is_unpublished = true;
+            self.disconnect(prefix, now);
+            if let Some(Record { id, name, .. }) = self.membership.remove(prefix) {
+                self.outbox.events.push(Event::MemberRemoved { id, name });
+            }
+        }
+    }
+
+    /// Randomness for a part of the engine of its own.
+    pub(crate) fn fork_rng(&mut self) -> Rng {
+        self.rng.fork()
+    }
+
     pub(crate) fn deadline(&self) -> Time {
-        let components = self.membership.deadline().min(self.latency.deadline());
+        let components =
+            self.sessions.deadline().min(self.membership.deadline()).min(self.latency.deadline());
         components.min(self.select_at).min(self.sweep_at)
     }
 
@@ -117,9 +156,10 @@ impl Control {
     /// gives a snapshot if the data plane needs a new one.
     pub(crate) fn settle(&mut self, now: Time) -> Option<Snapshot> {
         loop {
+            let sessions = self.sessions.take_outputs();
             let membership = self.membership.take_outputs();
             let latency = self.latency.take_outputs();
-            if membership.is_empty() && latency.is_empty() {
+            if sessions.is_empty() && membership.is_empty() && latency.is_empty() {
                 if now >= self.select_at {
                     self.select_paths(now);
                 } else if now >= self.deadline() {
@@ -128,6 +168,9 @@ impl Control {
                     break;
                 }
                 continue;
+            }
+            for output in sessions {
+                self.on_session(output, now);
             }
             for output in membership {
                 self.on_membership(output, now);
@@ -139,11 +182,26 @@ impl Control {
         core::mem::take(&mut self.is_unpublished).then(|| self.snapshot())
     }
 
+    fn on_session(&mut self, output: session::Output, now: Time) {
+        use session::Output;
+        match output {
+            Output::Send { route, kind, inner } => self.send_handshake(&route, kind, &inner),
+            Output::Confirm(prefix) => self.send_to(prefix, &Message::Confirm, now),
+            Output::Met(prefix) => self.membership.met(prefix, now),
+            Output::Closed(prefix) => self.membership.lose(prefix, now),
+            Output::Refused(prefix, reason) => self.membership.be_rejected(prefix, reason, now),
+            Output::Changed => self.is_unpublished = true,
+        }
+    }
+
     fn on_membership(&mut self, output: membership::Output, now: Time) {
         use membership::Output;
         match output {
-            Output::SendTo(to, message) => self.send_to_address(to, &message),
-            Output::SendToMember(to, message) => self.send_on_path(to, &message),
+            Output::Greet(address) => self.sessions.greet(address, now),
+            Output::Contact(contact) => {
+                self.sessions.contact(contact.id, contact.locator, contact.via, now);
+            }
+            Output::Send(to, message) => self.send_to(to, &message, now),
             Output::Alive(prefix) => self.connect(prefix, now),
             Output::Left(prefix) => {
                 if let Some((id, name)) = self.disconnect(prefix, now) {
@@ -155,17 +213,13 @@ impl Control {
                     self.outbox.events.push(Event::MemberFailed { id, name });
                 }
             }
-            Output::Renewed => {
-                let own = self.membership.own().version.incarnation;
-                self.latency.renew(own);
-                self.dormant.clear();
-                for connection in self.connections.values_mut() {
-                    connection.session = Arc::new(Session::new(own, connection.incarnation, now));
-                }
-                self.is_unpublished = true;
-            }
             Output::ListFetched(from) => {
-                self.outbox.events.push(Event::ListFetched { from });
+                let from = self.address_of(from);
+                self.outbox.events.extend(from.map(|from| Event::ListFetched { from }));
+            }
+            Output::SeedsSilent => {
+                let seeds = self.membership.seeds().to_vec();
+                self.outbox.events.push(Event::SeedsSilent { seeds });
             }
             Output::Joined(by) => {
                 self.outbox.events.extend(self.name_of(by).map(|(by, _)| Event::Joined { by }));
@@ -177,7 +231,8 @@ impl Control {
                 }
             }
             Output::Rejected(by, reason) => {
-                self.outbox.events.push(Event::JoinRejected { by, reason });
+                let by = self.address_of(by);
+                self.outbox.events.extend(by.map(|by| Event::JoinRejected { by, reason }));
             }
             Output::Refused(reason) => {
                 debug!("refused a node: {reason}");
@@ -195,16 +250,19 @@ impl Control {
         match output {
             Output::Ping(to, token) => {
                 let (list_digest, row_version) = (self.membership.digest(), self.latency.row_version());
-                self.send_direct(to, &Message::Ping(Ping { token, list_digest, row_version }));
+                self.send_direct(to, &Message::Ping(Ping { token, list_digest, row_version }), now);
             }
-            Output::Row(to, row) => self.send_on_path(to, &Message::Row(row)),
+            Output::Row(to, row) => {
+                let list_digest = self.membership.digest();
+                self.send_to(to, &Message::Row { list_digest, row }, now);
+            }
             Output::RowToAll(row) => {
-                let message = Message::Row(row);
+                let message = Message::Row { list_digest: self.membership.digest(), row };
                 for to in self.live_members() {
-                    self.send_on_path(to, &message);
+                    self.send_to(to, &message, now);
                 }
             }
-            Output::RowRequest(to, from) => self.send_on_path(to, &Message::RowRequest { from }),
+            Output::RowRequest(to, from) => self.send_to(to, &Message::RowRequest { from }, now),
             Output::LinkUp(prefix) => {
                 // Long before it carries transit.
                 self.membership.set_reachable(prefix, true, now);
@@ -231,16 +289,12 @@ impl Control {
             return;
         }
         let (id, name, locator) = (record.id, record.name.clone(), record.locator);
-        let own = self.membership.own().version.incarnation;
         if self.connections.contains_key(&prefix) {
             self.disconnect(prefix, now);
         }
         let Some(slot) = self.slots.take(now) else { return };
-        let session = match self.dormant.remove(&prefix) {
-            Some((life, session)) if life == incarnation => session,
-            _ => Arc::new(Session::new(own, incarnation, now)),
-        };
-        self.connections.insert(prefix, Connection { slot, incarnation, session });
+        self.connections.insert(prefix, Connection { slot, incarnation });
+        self.sessions.set_member(prefix, true);
         self.latency.add(prefix, incarnation, now);
         self.select_at = self.select_at.min(now + SELECT_DELAY);
         self.outbox.events.push(Event::MemberJoined { id, name, locator });
@@ -249,8 +303,7 @@ impl Control {
     /// Drops every record tied to a member: its hosts, its latencies, its paths (§4.1).
     fn disconnect(&mut self, prefix: NodePrefix, now: Time) -> Option<(NodeId, String)> {
         let connection = self.connections.remove(&prefix)?;
-        self.dormant.retain(|prefix, _| self.membership.list().get(*prefix).is_some());
-        self.dormant.insert(prefix, (connection.incarnation, connection.session));
+        self.sessions.set_member(prefix, false);
         self.fdb.flush(connection.slot);
         self.slots.free(connection.slot, now);
         self.latency.remove(prefix);
@@ -272,10 +325,15 @@ impl Control {
             let (prefix, incarnation) = (record.id.prefix(), record.version.incarnation);
             reached.iter().any(|member| self.latency.is_linked(*member, prefix, incarnation))
         };
-        let back: Vec<NodePrefix> =
-            self.membership.failed().filter(is_back).map(|record| record.id.prefix()).collect();
-        for member in back {
-            self.membership.revive(member, now);
+        let back = self.membership.failed().filter(is_back);
+        let back: Vec<_> = back.map(|record| (record.id.prefix(), record.id, record.locator)).collect();
+        for (prefix, id, locator) in back {
+            // A row is hearsay: without keys, it is only worth asking the node itself.
+            if self.sessions.keys(prefix).is_some() {
+                self.membership.revive(prefix, now);
+            } else {
+                self.sessions.contact(id, locator, None, now);
+            }
         }
         for member in members {
             let is_unreachable = selection.unreachable.binary_search(&member).is_ok()
@@ -290,34 +348,53 @@ impl Control {
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let own = self.membership.own();
+    fn snapshot(&mut self) -> Snapshot {
         let peers = if self.membership.is_gone() { Vec::new() } else { self.peers() };
+        let own = self.membership.own();
         Snapshot::new(own.locator, &own.segments, peers, self.hash)
     }
 
-    fn peers(&self) -> Vec<Arc<Peer>> {
-        let peer = |(prefix, connection): (&NodePrefix, &Connection)| {
-            let record = self.membership.list().alive(*prefix)?;
-            let path = self.locators_on_path(*prefix)?;
-            let session = Arc::clone(&connection.session);
-            Some(Arc::new(Peer {
-                prefix: *prefix,
-                slot: connection.slot,
-                address: record.locator,
-                header: header::build(self.membership.own().id.prefix(), session.epoch_out(), &path),
-                next: path[0],
-                widest: path.iter().find(|hop| hop.is_ipv6()).unwrap_or(&path[0]).ip(),
-                session,
-                segments: record.segments.clone(),
-            }))
+    fn peers(&mut self) -> Vec<Peer> {
+        let nodes: Vec<NodePrefix> = self.sessions.nodes().collect();
+        self.limits.retain(|prefix, _| nodes.binary_search(prefix).is_ok());
+        let limits = || {
+            Arc::new(Limits {
+                relay: RateLimit::new(self.relay_limit, RELAY_BURST_NS),
+                flood: RateLimit::new(self.flood_limit, FLOOD_BURST_NS),
+                control: RateLimit::new(CONTROL_LIMIT, CONTROL_BURST_NS),
+            })
         };
-        self.connections.iter().filter_map(peer).collect()
+        for prefix in &nodes {
+            self.limits.entry(*prefix).or_insert_with(limits);
+        }
+        let peer = |prefix: NodePrefix| {
+            let limits = Arc::clone(self.limits.get(&prefix)?);
+            let member = self.member(prefix).map(Arc::new);
+            Some(Peer { prefix, keys: self.sessions.open_keys(prefix), limits, member })
+        };
+        nodes.into_iter().filter_map(peer).collect()
+    }
+
+    fn member(&self, prefix: NodePrefix) -> Option<Member> {
+        let connection = self.connections.get(&prefix)?;
+        let record = self.membership.list().alive(prefix)?;
+        Some(Member {
+            slot: connection.slot,
+            locator: record.locator,
+            address: self.sessions.address(prefix).unwrap_or(record.locator),
+            path: self.chosen_path(prefix),
+            segments: record.segments.clone(),
+        })
     }
 
     /// Live members in ascending order.
     pub(super) fn live_members(&self) -> Vec<NodePrefix> {
         self.connections.keys().copied().collect()
+    }
+
+    /// Where a node is, for people.
+    fn address_of(&self, prefix: NodePrefix) -> Option<core::net::SocketAddr> {
+        self.sessions.address(prefix).or(self.sessions.locator(prefix))
     }
 
     pub(super) fn name_of(&self, prefix: NodePrefix) -> Option<(NodeId, String)> {

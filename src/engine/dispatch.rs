@@ -1,4 +1,4 @@
-//! Control messages between the wire and the components.
+//! Control messages and handshakes between the wire and the components.
 
 use core::net::SocketAddr;
 
@@ -6,52 +6,73 @@ use arrayvec::ArrayVec;
 
 use crate::config::MAX_HOPS;
 use crate::engine::control::Control;
-use crate::node::NodePrefix;
-use crate::session::{self, Session};
+use crate::node::{NodePrefix, Segment};
+use crate::route::Cost;
+use crate::session::{self, Arrival, Keys, Route, SealedPath};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::control::{MAX_CONTROL_LEN, Message, Pong};
-use crate::wire::header::{self, MAX_HEADER_LEN};
-use crate::wire::{KIND_CONTROL, SEALED_PREFIX_LEN, TAG_LEN};
+use crate::wire::header::{self, Fields};
+use crate::wire::record::Record;
+use crate::wire::{KIND_CONTROL, TYPE_TRANSPORT};
 
-/// Who sent a control message.
+/// Who sent a control message, in a session with this node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
     pub(crate) prefix: NodePrefix,
-    /// The address an answer reaches it at without being a member; `None` if the message was relayed.
+    pub(crate) epoch: u8,
+    pub(crate) counter: u64,
+    /// Where it came from; `None` if it was relayed.
     pub(crate) address: Option<SocketAddr>,
-    /// The message came in the session with a member, and is no repeat.
-    pub(crate) is_member: bool,
+}
+
+/// A way through the underlay: the entries of the header's path, the nodes that relay, and where to send.
+struct Way {
+    entries: ArrayVec<SocketAddr, MAX_HOPS>,
+    relays: ArrayVec<NodePrefix, MAX_HOPS>,
+    next: SocketAddr,
+}
+
+impl Way {
+    /// Without a relay, to a node that the header calls `entry`.
+    fn straight(entry: SocketAddr, next: SocketAddr) -> Self {
+        Way { entries: [entry].into_iter().collect(), relays: ArrayVec::new(), next }
+    }
 }
 
 impl Control {
-    /// Takes a control message that arrived at `received_at`.
-    pub(crate) fn handle(&mut self, source: Source, message: Message, received_at: Time, now: Time) {
+    /// Takes a datagram of a handshake, opened.
+    pub(crate) fn shake_hands(&mut self, arrival: &Arrival<'_>, now: Time) {
         if !self.membership.is_active() {
             return;
         }
-        let handled = if source.is_member {
-            self.handle_member(source, message, received_at, now);
-            true
-        } else {
-            self.handle_stranger(source, message, now)
-        };
-        if !handled {
-            self.counters.bump(Counter::SourceStranger);
+        if let Err(reason) = self.sessions.handle(arrival, now) {
+            self.counters.bump(reason);
         }
     }
 
-    fn handle_member(&mut self, source: Source, message: Message, received_at: Time, now: Time) {
-        let from = source.prefix;
+    /// Takes a control message that arrived at `received_at`.
+    pub(crate) fn handle(&mut self, source: Source, message: Message, received_at: Time, now: Time) {
+        let Source { prefix: from, epoch, counter, address } = source;
+        self.sessions.heard(from, epoch, counter, address, now);
+        if !self.membership.is_active() {
+            return;
+        }
+        self.membership.hear(from, now);
         match message {
-            Message::ListRequest { token } => self.membership.handle_list_request(from.into(), token),
-            Message::List { token, entries } => self.membership.handle_list(from, token, entries, now),
-            Message::Join { record, known } => self.membership.handle_join(from.into(), record, known, now),
-            Message::JoinAck { known, record } => self.membership.handle_join_ack(from, known, record, now),
-            Message::JoinReject { version, reason } => {
-                self.membership.handle_join_reject(from, source.address, version, reason, now);
+            Message::ListRequest { token } => self.membership.handle_list_request(from, token, now),
+            Message::List { token, entries } => self.membership.handle_list(from, token, &entries, now),
+            Message::Join { record, known } if self.is_of(&record, from) => {
+                self.membership.handle_join(record, known, now);
             }
-            Message::Leave { .. } => self.membership.handle_leave(from, message, now),
+            Message::JoinAck { known, record } if self.is_of(&record, from) => {
+                self.membership.handle_join_ack(known, record, now);
+            }
+            Message::Join { .. } | Message::JoinAck { .. } => self.counters.bump(Counter::RecordForged),
+            Message::JoinReject { version, reason } => {
+                self.membership.handle_join_reject(from, version, reason, now);
+            }
+            Message::Leave { version } => self.membership.handle_leave(from, version, now),
             Message::Ping(ping) => {
                 // Two of the four time stamps: the ping's arrival, and now.
                 let pong = Pong {
@@ -60,7 +81,7 @@ impl Control {
                     sent_at: now.as_nanos(),
                     row_version: self.latency.row_version(),
                 };
-                self.send_direct(from, &Message::Pong(pong));
+                self.send_direct(from, &Message::Pong(pong), now);
                 self.latency.hear_row_version(from, ping.row_version, now);
                 self.membership.compare_digest(from, ping.list_digest, now);
             }
@@ -68,73 +89,158 @@ impl Control {
                 self.latency.handle_pong(from, pong, received_at);
                 self.latency.hear_row_version(from, pong.row_version, now);
             }
-            Message::Row(row) => self.latency.handle_row(from, row, now),
+            Message::Row { list_digest, row } => {
+                self.latency.handle_row(from, row, now);
+                self.membership.compare_digest(from, list_digest, now);
+            }
             Message::RowRequest { from: version } => self.latency.handle_row_request(from, version),
+            Message::Confirm => {}
         }
     }
 
-    /// What nodes may say that are not members, or not known here to be; false if `message` is not among it.
-    fn handle_stranger(&mut self, source: Source, message: Message, now: Time) -> bool {
-        match (message, source.address) {
-            (Message::ListRequest { token }, Some(address)) => {
-                self.membership.handle_list_request(address.into(), token);
-            }
-            (Message::List { token, entries }, _) => {
-                self.membership.handle_list(source.prefix, token, entries, now);
-            }
-            (Message::Join { record, known }, address) if record.id.prefix() == source.prefix => {
-                let answer_to = address.unwrap_or(record.locator);
-                self.membership.handle_join(answer_to.into(), record, known, now);
-            }
-            (Message::JoinReject { version, reason }, address) => {
-                self.membership.handle_join_reject(source.prefix, address, version, reason, now);
-            }
-            // A join that was lost, or a member that was given up too early: its list tells.
-            (Message::Ping(_), Some(address)) => self.membership.hear_stranger(address, now),
-            _ => return false,
-        }
-        true
-    }
-
-    /// Sends outside any session, to an address.
-    pub(super) fn send_to_address(&mut self, to: SocketAddr, message: &Message) {
-        self.send(None, &[to], message);
+    /// True if a record is that of the node that sent it: nobody speaks for another.
+    fn is_of(&self, record: &Record, from: NodePrefix) -> bool {
+        self.sessions.id(from) == Some(record.id)
     }
 
     /// Sends to a live member on the direct path.
-    pub(super) fn send_direct(&mut self, to: NodePrefix, message: &Message) {
+    pub(super) fn send_direct(&mut self, to: NodePrefix, message: &Message, now: Time) {
         if let Some(locator) = self.membership.list().alive(to).map(|record| record.locator) {
-            self.send(Some(to), &[locator], message);
+            let next = self.sessions.address(to).unwrap_or(locator);
+            let way = Way::straight(locator, next);
+            self.send(to, &way, message, now);
         }
     }
 
-    /// Sends to a live member on the path that frames take.
-    pub(super) fn send_on_path(&mut self, to: NodePrefix, message: &Message) {
-        if let Some(path) = self.locators_on_path(to) {
-            self.send(Some(to), &path, message);
+    /// Sends to a node that there is a session with: to a member on the path that frames take, to another by
+    /// the way that its handshake came.
+    pub(super) fn send_to(&mut self, to: NodePrefix, message: &Message, now: Time) {
+        let way = if self.connections.contains_key(&to) {
+            self.chosen_way(to)
+        } else {
+            self.sessions.route(to).and_then(|route| self.way(&route))
+        };
+        if let Some(way) = way {
+            self.send(to, &way, message, now);
         }
     }
 
-    /// The locators of the chosen path to a live member: those of the relays in order, its own last.
-    pub(super) fn locators_on_path(&self, to: NodePrefix) -> Option<ArrayVec<SocketAddr, MAX_HOPS>> {
-        let path = self.router.path(to);
-        path.hops().iter().map(|hop| Some(self.membership.list().alive(*hop)?.locator)).collect()
+    fn send(&mut self, to: NodePrefix, way: &Way, message: &Message, now: Time) {
+        let Some(path) = self.sealed(to, way) else { return };
+        let mut content = Vec::with_capacity(MAX_CONTROL_LEN);
+        message.write(&mut content);
+        match path.seal(KIND_CONTROL, Segment::DEFAULT, &mut content, now) {
+            Ok((head, tag)) => {
+                let bytes = [&head[..], &content, &tag].concat();
+                self.counters.bump(Counter::DatagramsOut);
+                self.outbox.datagrams.push((path.next, bytes));
+            }
+            Err(reason) => self.counters.bump(reason),
+        }
     }
 
-    fn send(&mut self, session: Option<NodePrefix>, path: &[SocketAddr], message: &Message) {
-        let session = session.and_then(|to| self.connections.get(&to)).map(|connection| &connection.session);
-        let own = self.membership.own();
-        let epoch = session.map_or(session::epoch(own.version.incarnation), |session| session.epoch_out());
-        let mut header = header::build(own.id.prefix(), epoch, path);
-        let tag = session.map_or_else(session::seal_unnumbered, |session: &std::sync::Arc<Session>| {
-            session.seal(&mut header)
-        });
-        let mut bytes = Vec::with_capacity(MAX_HEADER_LEN + SEALED_PREFIX_LEN + MAX_CONTROL_LEN + TAG_LEN);
-        bytes.extend_from_slice(&header);
-        bytes.extend_from_slice(&[KIND_CONTROL, 0, 0, 0]);
-        message.write(&mut bytes);
-        bytes.extend_from_slice(&tag);
+    /// The path that frames to a live member take, ready to seal onto.
+    pub(super) fn chosen_path(&self, to: NodePrefix) -> Option<SealedPath> {
+        self.sealed(to, &self.chosen_way(to)?)
+    }
+
+    fn sealed(&self, to: NodePrefix, way: &Way) -> Option<SealedPath> {
+        let keys = self.sessions.keys(to)?;
+        let fields = self.fields(TYPE_TRANSPORT, keys.epoch_out);
+        let relays = self.relay_keys(way)?;
+        let hops = relays.iter().map(|keys| keys.seal.hop());
+        let header = header::build(fields, &way.entries);
+        Some(SealedPath::new(header, &way.entries, way.next, hops, keys.clone()))
+    }
+
+    /// Sends a datagram of a handshake.
+    pub(super) fn send_handshake(&mut self, route: &Route, kind: u8, inner: &[u8]) {
+        let Some(way) = self.way(route) else { return };
+        self.handshakes += 1;
+        let nonce = self.sessions.nonce();
+        let mut header = header::build(self.fields(kind, 0), &way.entries);
+        match self.relay_keys(&way) {
+            Some(relays) => {
+                let hops = relays.iter().map(|keys| keys.seal.hop());
+                session::tag_relays(&mut header, hops, self.handshakes);
+            }
+            None => return,
+        }
+        let mut bytes = header.to_vec();
+        self.outer.seal(nonce, &header, inner, &mut bytes);
         self.counters.bump(Counter::DatagramsOut);
-        self.outbox.datagrams.push((path[0], bytes));
+        self.outbox.datagrams.push((way.next, bytes));
+    }
+
+    fn fields(&self, kind: u8, epoch: u8) -> Fields {
+        let source = self.membership.own().id.prefix();
+        Fields { kind, is_unsealed: self.is_unsealed, source, epoch }
+    }
+
+    /// The keys of those that relay; `None` if one has none.
+    fn relay_keys(&self, way: &Way) -> Option<ArrayVec<&Keys, MAX_HOPS>> {
+        way.relays.iter().map(|relay| self.sessions.keys(*relay).map(AsRef::as_ref)).collect()
+    }
+
+    fn way(&self, route: &Route) -> Option<Way> {
+        match route {
+            Route::Address(address) => Some(Way::straight(*address, *address)),
+            Route::Through { relay, to, locator } => {
+                let through = self.reaching(*to).or(*relay);
+                let way = through.and_then(|member| self.way_through(member, *locator));
+                Some(way.unwrap_or_else(|| Way::straight(*locator, *locator)))
+            }
+            Route::Path(to) => self.chosen_way(*to),
+            Route::Relays(path) => {
+                let (to, relays) = path.split_last()?;
+                let member_at = |locator: &SocketAddr| {
+                    let mut members = self.membership.alive();
+                    members.find(|record| record.locator == *locator).map(|record| record.id.prefix())
+                };
+                let relays: ArrayVec<NodePrefix, MAX_HOPS> =
+                    relays.iter().map(member_at).collect::<Option<_>>()?;
+                self.relayed_way(&relays, *to)
+            }
+        }
+    }
+
+    /// The way over the path to a member, and on from there to a locator.
+    fn way_through(&self, member: NodePrefix, to: SocketAddr) -> Option<Way> {
+        let path = self.router.path(member);
+        if path.hops().len() == MAX_HOPS { None } else { self.relayed_way(path.hops(), to) }
+    }
+
+    /// The member that a node which is none is reached through the soonest, as the database has it.
+    fn reaching(&self, node: NodePrefix) -> Option<NodePrefix> {
+        let cost_of = |member: &NodePrefix| {
+            let last = Cost::of_link(self.latency.link_to_stranger(*member, node)?);
+            let path = self.router.path(*member);
+            let cost = self.router.cost(&path, |from, to| self.latency.link(from, to))?;
+            (path.hops().len() < MAX_HOPS).then(|| cost.plus(last).worse())
+        };
+        let members = self.connections.keys().filter_map(|member| Some((cost_of(member)?, *member)));
+        members.min().map(|(_, member)| member)
+    }
+
+    /// The way that frames to a live member take.
+    fn chosen_way(&self, to: NodePrefix) -> Option<Way> {
+        let locator = self.membership.list().alive(to)?.locator;
+        let path = self.router.path(to);
+        let (_, relays) = path.hops().split_last()?;
+        if relays.is_empty() {
+            let next = self.sessions.address(to).unwrap_or(locator);
+            return Some(Way::straight(locator, next));
+        }
+        self.relayed_way(relays, locator)
+    }
+
+    /// The way through one or more relays, which are members, to a locator.
+    fn relayed_way(&self, relays: &[NodePrefix], to: SocketAddr) -> Option<Way> {
+        let locator = |relay: &NodePrefix| Some(self.membership.list().alive(*relay)?.locator);
+        let mut entries: ArrayVec<SocketAddr, MAX_HOPS> =
+            relays.iter().map(locator).collect::<Option<_>>()?;
+        let next = self.sessions.address(*relays.first()?).or(entries.first().copied())?;
+        entries.try_push(to).ok()?;
+        Some(Way { entries, relays: relays.iter().copied().collect(), next })
     }
 }

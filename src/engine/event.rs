@@ -43,6 +43,28 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// A member's key is not on the allow-list any more: there is no session with it, and none will be.
+    MemberRemoved {
+        /// Its identity.
+        id: NodeId,
+        /// Its name.
+        name: String,
+    },
+    /// No seed has answered this node for a while. None may be running, datagrams may not get through, the
+    /// network key may be another, this node's key may not be on their allow-lists, or only one side has
+    /// security none: sealed nodes do not answer strangers. Repeated every half a minute.
+    SeedsSilent {
+        /// The seeds that were asked.
+        seeds: Vec<SocketAddr>,
+    },
+    /// A node with security none talks to this one, which is sealed, or the other way round. At most one
+    /// in ten seconds; the address is not authenticated.
+    SecurityMismatch {
+        /// Where the datagram came from.
+        from: SocketAddr,
+        /// Whether the other node is the one with security none.
+        is_theirs_none: bool,
+    },
     /// A member refuses this node. Before any other has taken it the node then starts over after 2 s.
     JoinRejected {
         /// Who refuses.

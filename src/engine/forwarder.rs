@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use crate::engine::send::Flooding;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::{DatagramIn, FrameIn, Shared, Sink};
 use crate::forward::fdb::{HostKey, Learned, Place};
@@ -13,21 +14,28 @@ use crate::time::Time;
 ///
 /// Reads the forwarding snapshot of its engine, allocates nothing on the way of a frame, and takes no lock
 /// that another forwarder waits for. A caller with several threads gives each one a forwarder of its own;
-/// frames of one flow stay in order if they go through one forwarder.
+/// frames of one flow stay in order if they go through one forwarder. Keys that have been replaced stay in
+/// memory until every forwarder has been used once more or dropped.
 pub struct Forwarder {
-    pub(super) shared: Arc<Shared>,
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) counters: Arc<CounterSet>,
+    view: View,
+    flooding: Flooding,
     generation: u64,
 }
 
+/// What moving a frame or a datagram reads.
+pub(super) struct View {
+    pub(super) shared: Arc<Shared>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) counters: Arc<CounterSet>,
+}
+
 impl Forwarder {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, flooding: Flooding) -> Self {
         let counters = Arc::new(CounterSet::new());
         shared.counter_sets.lock().push(Arc::clone(&counters));
         let snapshot = Arc::clone(&shared.published.read());
         // Behind the present generation, so that the first use looks again.
-        Forwarder { shared, snapshot, counters, generation: 0 }
+        Forwarder { view: View { shared, snapshot, counters }, flooding, generation: 0 }
     }
 
     /// Takes one frame from the local network and puts out the datagrams that carry it. A frame that cannot
@@ -44,10 +52,11 @@ impl Forwarder {
         sink: &mut impl Sink,
     ) {
         self.refresh();
-        for frame in frames {
-            self.counters.bump(Counter::FramesIn);
-            if let Err(reason) = self.send(now, &frame, sink) {
-                self.counters.bump(reason);
+        let Forwarder { view, flooding, .. } = self;
+        for mut frame in frames {
+            view.counters.bump(Counter::FramesIn);
+            if let Err(reason) = view.send(now, &mut frame, flooding, sink) {
+                view.counters.bump(reason);
             }
         }
     }
@@ -67,22 +76,24 @@ impl Forwarder {
     ) {
         for datagram in datagrams {
             self.refresh();
-            self.counters.bump(Counter::DatagramsIn);
-            if let Err(reason) = self.receive(now, datagram, sink) {
-                self.counters.bump(reason);
+            self.view.counters.bump(Counter::DatagramsIn);
+            if let Err(reason) = self.view.receive(now, datagram, sink) {
+                self.view.counters.bump(reason);
             }
         }
     }
 
     /// Takes the newest snapshot, if it is not the one at hand.
     fn refresh(&mut self) {
-        let generation = self.shared.generation.load(Ordering::Acquire);
+        let generation = self.view.shared.generation.load(Ordering::Acquire);
         if generation != self.generation {
-            self.snapshot = Arc::clone(&self.shared.published.read());
+            self.view.snapshot = Arc::clone(&self.view.shared.published.read());
             self.generation = generation;
         }
     }
+}
 
+impl View {
     pub(super) fn learn(&self, key: HostKey, place: Place, now: Time) {
         match self.shared.fdb.learn(key, place, now.as_secs()) {
             Learned::Known => {}
@@ -97,8 +108,8 @@ impl Forwarder {
 impl Drop for Forwarder {
     /// What this forwarder counted stays counted.
     fn drop(&mut self) {
-        let mut sets = self.shared.counter_sets.lock();
-        if let Some(at) = sets.iter().position(|set| Arc::ptr_eq(set, &self.counters)) {
+        let mut sets = self.view.shared.counter_sets.lock();
+        if let Some(at) = sets.iter().position(|set| Arc::ptr_eq(set, &self.view.counters)) {
             let set = sets.swap_remove(at);
             sets[1].absorb(&set);
         }

@@ -19,6 +19,7 @@ mod status;
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -28,17 +29,24 @@ pub use forwarder::Forwarder;
 pub use sink::{Datagram, Frame, Sink};
 pub use status::{HostStatus, LinkStatus, MemberStatus, Status};
 
-use crate::config::Config;
+use crate::config::{Cipher, Config, Security};
 use crate::error::ConfigError;
 use crate::forward::fdb::Fdb;
+use crate::forward::limit::RateLimit;
+use crate::forward::passage::Passage;
 use crate::hash::KeyedHash;
-use crate::node::{NodePrefix, Segment};
+use crate::node::{NodeId, NodePrefix, Segment};
 use crate::rng::Rng;
+use crate::session::OuterKey;
 use crate::stats::CounterSet;
 use crate::time::Time;
 use crate::wire;
 use control::Control;
+use send::Flooding;
 use snapshot::Snapshot;
+
+/// People are told of nodes with another security no more often than this.
+const MISMATCH_INTERVAL_NS: u64 = 10_000_000_000;
 
 /// A frame from the local network.
 #[derive(Debug)]
@@ -78,6 +86,13 @@ pub struct Engine {
 
 pub(crate) struct Shared {
     own: NodePrefix,
+    is_unsealed: bool,
+    cipher: Cipher,
+    outer: OuterKey,
+    /// That of nodes with security none.
+    unsealed: OuterKey,
+    passage: Passage,
+    mismatch_limit: RateLimit,
     underlay_mtu: u16,
     mtu: u16,
     control: Mutex<Control>,
@@ -98,7 +113,7 @@ impl Engine {
     /// If a field of `config` is out of the range it documents.
     pub fn new(config: Config, now: Time) -> Result<Engine, ConfigError> {
         config.validate()?;
-        let mut rng = Rng::new(config.entropy);
+        let mut rng = Rng::of_life(&config.entropy, config.id(), config.incarnation);
         let mut hash = || KeyedHash::new(rng.u64(), rng.u64());
         let (fdb_hash, snapshot_hash) = (hash(), hash());
         let slots = 2 * config.max_members;
@@ -109,7 +124,13 @@ impl Engine {
             .unwrap_or_else(|| Snapshot::new(config.locator, &[], Vec::new(), snapshot_hash));
         Ok(Engine {
             shared: Arc::new(Shared {
-                own: config.id.prefix(),
+                own: config.id().prefix(),
+                is_unsealed: matches!(config.security, Security::None { .. }),
+                cipher: config.cipher,
+                outer: OuterKey::of(&config.security),
+                unsealed: OuterKey::unsealed(),
+                passage: Passage::new(),
+                mismatch_limit: RateLimit::every(MISMATCH_INTERVAL_NS),
                 underlay_mtu: config.underlay_mtu,
                 mtu: wire::max_ethernet_payload(config.underlay_mtu, config.locator.ip()) as u16,
                 counter_sets: Mutex::new(vec![Arc::clone(&control.counters), Arc::new(CounterSet::new())]),
@@ -124,7 +145,9 @@ impl Engine {
 
     /// A handle through which one thread hands in frames and datagrams.
     pub fn forwarder(&self) -> Forwarder {
-        Forwarder::new(Arc::clone(&self.shared))
+        let rng = self.shared.control.lock().fork_rng();
+        let copy = Vec::with_capacity(usize::from(self.shared.underlay_mtu));
+        Forwarder::new(Arc::clone(&self.shared), Flooding { rng, cipher: self.shared.cipher, copy })
     }
 
     /// Starts to join (§4.1): fetches the list from a seed, then tells every member. Does nothing after the
@@ -138,6 +161,15 @@ impl Engine {
     /// more.
     pub fn leave(&self, now: Time, sink: &mut impl Sink) {
         self.shared.with_control(now, sink, |control| control.leave(now));
+    }
+
+    /// Replaces the list of nodes that may be members; `None` lets every holder of the network key in. The
+    /// sessions with members that are not on it end at once. Does nothing with
+    /// [`Security::None`](crate::Security::None).
+    pub fn set_allowed(&self, allowed: Option<BTreeSet<NodeId>>, now: Time, sink: &mut impl Sink) {
+        if !self.shared.is_unsealed {
+            self.shared.with_control(now, sink, |control| control.set_allowed(allowed, now));
+        }
     }
 
     /// Does what is due. To be called at or soon after the deadline; calls before it do no harm.

@@ -1,47 +1,70 @@
 //! Datagram in -> open -> relay or deliver (§4.3).
 
 use crate::engine::dispatch::Source;
+use crate::engine::forwarder::View;
 use crate::engine::snapshot::Peer;
-use crate::engine::{Datagram, DatagramIn, Forwarder, Frame, Sink};
+use crate::engine::{Datagram, DatagramIn, Event, Frame, Sink};
 use crate::forward::fdb::{HostKey, Place};
 use crate::node::Segment;
-use crate::session;
+use crate::session::Arrival;
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::control::Message;
 use crate::wire::ethernet::Addresses;
 use crate::wire::header::{self, Header};
-use crate::wire::{KIND_CONTROL, KIND_FRAME, SEALED_PREFIX_LEN, max_payload};
+use crate::wire::{KIND_CONTROL, KIND_FRAME, TYPE_HELLO, TYPE_INITIATION, TYPE_TRANSPORT, max_payload};
 
-impl Forwarder {
+impl View {
     pub(super) fn receive(
-        &mut self,
+        &self,
         now: Time,
         datagram: DatagramIn<'_>,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
         let header = Header::parse(datagram.bytes)?;
+        if header.is_unsealed != self.shared.is_unsealed {
+            return Err(self.refuse_security(now, &header, datagram, sink));
+        }
         if header.source == self.shared.own {
             return Err(Counter::SourceSelf);
         }
-        // Whoever asks a seed may know it by another address than its locator, so a path of one hop is
+        // Whoever greets a seed may know it by another address than its locator, so a path of one hop is
         // taken as it comes; frames are checked below.
         if header.path.len() > 1 && header.current() != self.snapshot.own_locator {
             return Err(Counter::PathNotHere);
         }
-        session::verify_hop_tag(&header)?;
-        match header.next() {
-            Some(_) => self.relay(&header, datagram.bytes, sink),
-            None => self.open(now, &header, datagram, sink),
+        match (header.next(), header.kind) {
+            (Some(_), _) => self.relay(now, &header, datagram.bytes, sink),
+            (None, TYPE_TRANSPORT) => self.open(now, &header, datagram, sink),
+            (None, _) => self.shake_hands(now, &header, datagram, sink),
         }
     }
 
     /// Sends a member's datagram on to the next entry of its path, which must be a member's.
-    fn relay(&self, header: &Header, bytes: &mut [u8], sink: &mut impl Sink) -> Result<(), Counter> {
-        self.snapshot.member(header.source).ok_or(Counter::SourceStranger)?;
+    fn relay(
+        &self,
+        now: Time,
+        header: &Header,
+        bytes: &mut [u8],
+        sink: &mut impl Sink,
+    ) -> Result<(), Counter> {
+        let source = self.snapshot.peer(header.source).ok_or(Counter::SourceStranger)?;
+        // The header's epoch is that of the session of source and destination, so the keys must be tried.
+        if !source.keys.iter().any(|keys| keys.open.hop().verify(bytes, header.hop_tag)) {
+            return Err(Counter::Tag);
+        }
+        if source.member.is_none() {
+            return Err(Counter::SourceStranger);
+        }
         let next = header.next().and_then(|next| self.snapshot.at(next)).ok_or(Counter::PathStranger)?;
         if bytes.len() > max_payload(self.shared.underlay_mtu, next.address.ip()) {
             return Err(Counter::FrameTooLong);
+        }
+        if !self.shared.passage.pass(header.flow(), header.counter, now.as_secs()) {
+            return Err(Counter::Replayed);
+        }
+        if !source.limits.relay.take(now) {
+            return Err(Counter::RelayLimit);
         }
         header::advance(bytes);
         sink.datagram(Datagram { to: next.address, parts: [bytes, &[], &[]] });
@@ -50,7 +73,7 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Opens a datagram for this node.
+    /// Opens a datagram of a session with this node.
     fn open(
         &self,
         now: Time,
@@ -58,35 +81,35 @@ impl Forwarder {
         datagram: DatagramIn<'_>,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
-        let sealed = &mut datagram.bytes[header.len..];
-        let peer = self.snapshot.member(header.source);
-        // Outside a session nothing is numbered.
-        let member = peer.filter(|peer| header.counter != 0 && peer.session.is_current(header));
-        let content = match member {
-            Some(peer) => peer.session.open(header, sealed)?,
-            None => session::open_unnumbered(sealed)?,
-        };
-        let (prefix, payload) =
-            content.split_first_chunk::<SEALED_PREFIX_LEN>().ok_or(Counter::DatagramTruncated)?;
-        let [kind, s0, s1, s2] = *prefix;
-        let segment = Segment::new(u32::from_be_bytes([0, s0, s1, s2])).unwrap_or_default();
-        match (kind, member) {
-            (KIND_FRAME, Some(peer)) if header.current() == self.snapshot.own_locator => {
-                self.deliver(now, peer, segment, payload, sink)
-            }
-            (KIND_FRAME, Some(_)) => Err(Counter::PathNotHere),
-            (KIND_FRAME, None) if peer.is_some() => Err(Counter::SourceEpoch),
-            (KIND_FRAME, None) => Err(Counter::SourceStranger),
-            (KIND_CONTROL, _) => {
-                let message = Message::read(payload).map_err(|_| Counter::ControlMalformed)?;
-                let address = (header.path.len() == 1).then_some(datagram.from);
-                let source = Source { prefix: header.source, address, is_member: member.is_some() };
+        let peer = self.snapshot.peer(header.source).ok_or(Counter::SourceStranger)?;
+        let keys = peer.keys.iter().find(|keys| keys.epoch_in == header.epoch).ok_or(Counter::SourceEpoch)?;
+        if now >= keys.expires_at {
+            return Err(Counter::KeysExpired);
+        }
+        if !keys.open.hop().verify(datagram.bytes, header.hop_tag) {
+            return Err(Counter::Tag);
+        }
+        let opened = keys.open.open(datagram.bytes, header.len)?;
+        match opened.kind {
+            KIND_CONTROL => {
+                if !peer.limits.control.take(now) {
+                    return Err(Counter::ControlLimit);
+                }
+                let message = Message::read(opened.content).map_err(|_| Counter::ControlMalformed)?;
+                let source = Source {
+                    prefix: header.source,
+                    epoch: header.epoch,
+                    counter: header.counter,
+                    address: (header.path.len() == 1).then_some(datagram.from),
+                };
                 let received_at = datagram.received_at.min(now);
                 self.shared.with_control(now, sink, |control| {
                     control.handle(source, message, received_at, now);
                 });
                 Ok(())
             }
+            _ if header.current() != self.snapshot.own_locator => Err(Counter::PathNotHere),
+            KIND_FRAME => self.deliver(now, peer, opened.segment, opened.content, sink),
             _ => Err(Counter::DatagramType),
         }
     }
@@ -100,15 +123,63 @@ impl Forwarder {
         bytes: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
+        let member = peer.member.as_ref().ok_or(Counter::SourceStranger)?;
         self.snapshot.serving(segment).ok_or(Counter::FrameSegment)?;
         let addresses = Addresses::of(bytes).ok_or(Counter::FrameTooShort)?;
         if addresses.source.is_group() {
             return Err(Counter::FrameGroupSource);
         }
-        let host = HostKey { segment, vlan: addresses.vlan, mac: addresses.source };
-        self.learn(host, Place::Member(peer.slot), now);
+        let host = |mac| HostKey { segment, vlan: addresses.vlan, mac };
+        let is_for_all = addresses.destination.is_group()
+            || self.shared.fdb.lookup(host(addresses.destination), now.as_secs()).is_none();
+        if is_for_all && !peer.limits.flood.take(now) {
+            return Err(Counter::FloodLimit);
+        }
+        self.learn(host(addresses.source), Place::Member(member.slot), now);
         sink.frame(Frame { segment, bytes });
         self.counters.bump(Counter::FramesOut);
         Ok(())
+    }
+
+    /// Gives a datagram of a handshake to the control plane, if its sender holds the network key. What
+    /// strangers send ends here, without a lock.
+    fn shake_hands(
+        &self,
+        now: Time,
+        header: &Header,
+        datagram: DatagramIn<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Counter> {
+        let (head, body) = datagram.bytes.split_at_mut(header.len);
+        let inner = self.shared.outer.open(head, body).ok_or(Counter::HandshakeStranger)?;
+        let arrival = Arrival {
+            kind: header.kind,
+            source: header.source,
+            from: datagram.from,
+            relays: &header.path[..header.index],
+            inner,
+        };
+        self.shared.with_control(now, sink, |control| control.shake_hands(&arrival, now));
+        Ok(())
+    }
+
+    /// Drops a datagram of a node with another security. If it would begin a handshake, people are told, now and
+    /// then.
+    fn refuse_security(
+        &self,
+        now: Time,
+        header: &Header,
+        datagram: DatagramIn<'_>,
+        sink: &mut impl Sink,
+    ) -> Counter {
+        let is_theirs_none = header.is_unsealed;
+        let begins = matches!(header.kind, TYPE_HELLO | TYPE_INITIATION);
+        // Without security the key is known to all, and noise is told from a node by it.
+        let (head, body) = datagram.bytes.split_at_mut(header.len);
+        let is_genuine = begins && (!is_theirs_none || self.shared.unsealed.open(head, body).is_some());
+        if is_genuine && self.shared.mismatch_limit.take(now) {
+            sink.event(Event::SecurityMismatch { from: datagram.from, is_theirs_none });
+        }
+        Counter::SecurityMismatch
     }
 }

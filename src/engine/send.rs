@@ -1,19 +1,41 @@
 //! Frame in -> FDB -> path -> seal -> datagrams (§4.3).
 
-use arrayvec::ArrayVec;
+use std::sync::Arc;
 
-use crate::engine::snapshot::Peer;
-use crate::engine::{Datagram, Forwarder, FrameIn, Sink};
+use zeroize::Zeroizing;
+
+use crate::config::Cipher;
+use crate::engine::forwarder::View;
+use crate::engine::snapshot::Member;
+use crate::engine::{Datagram, FrameIn, Sink};
 use crate::forward::fdb::{HostKey, Place};
+use crate::rng::Rng;
+use crate::session::{SHARED_TAIL_LEN, SharedSeal};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::ethernet::Addresses;
-use crate::wire::header::MAX_HEADER_LEN;
 use crate::wire::{KIND_FRAME, SEALED_PREFIX_LEN, TAG_LEN, max_payload};
 
-impl Forwarder {
+/// A flooded frame of at least so many bytes is sealed once for all members; for a shorter one it costs less to
+/// seal it for each (`cargo bench --bench engine`).
+const SHARED_MIN: usize = 512;
+
+/// What flooding needs: keys to use once, and room for the copy that is sealed for one member.
+pub(super) struct Flooding {
+    pub(super) rng: Rng,
+    pub(super) cipher: Cipher,
+    pub(super) copy: Vec<u8>,
+}
+
+impl View {
     /// Sends a frame of the local network to the member its destination sits behind, or to all.
-    pub(super) fn send(&self, now: Time, frame: &FrameIn<'_>, sink: &mut impl Sink) -> Result<(), Counter> {
+    pub(super) fn send(
+        &self,
+        now: Time,
+        frame: &mut FrameIn<'_>,
+        flooding: &mut Flooding,
+        sink: &mut impl Sink,
+    ) -> Result<(), Counter> {
         let addresses = Addresses::of(frame.bytes).ok_or(Counter::FrameTooShort)?;
         let members = self.snapshot.serving(frame.segment).ok_or(Counter::FrameSegment)?;
         if addresses.source.is_group() {
@@ -25,8 +47,8 @@ impl Forwarder {
             match self.shared.fdb.lookup(host(addresses.destination), now.as_secs()) {
                 Some(Place::Local) => return Err(Counter::FrameLocalDestination),
                 Some(Place::Member(slot)) => {
-                    if let Some(peer) = self.snapshot.in_slot(slot) {
-                        return self.send_to(peer, frame, sink);
+                    if let Some(member) = self.snapshot.in_slot(slot) {
+                        return self.send_to(member, now, frame, sink);
                     }
                 }
                 None => {}
@@ -36,23 +58,89 @@ impl Forwarder {
             return Err(Counter::FrameNoMember);
         }
         self.counters.bump(Counter::Flooded);
-        // A frame too long for one path may fit the others.
-        members.iter().map(|peer| self.send_to(peer, frame, sink)).fold(Ok(()), Result::and)
+        match members {
+            [member] => self.send_to(member, now, frame, sink),
+            _ if self.can_share(members, frame.bytes.len()) => {
+                self.flood_shared(members, now, frame, flooding, sink)
+            }
+            _ => self.flood_each(members, now, frame, flooding, sink),
+        }
     }
 
-    fn send_to(&self, peer: &Peer, frame: &FrameIn<'_>, sink: &mut impl Sink) -> Result<(), Counter> {
-        let len = peer.header.len() + SEALED_PREFIX_LEN + frame.bytes.len() + TAG_LEN;
-        if len > max_payload(self.shared.underlay_mtu, peer.widest) {
+    fn send_to(
+        &self,
+        member: &Member,
+        now: Time,
+        frame: &mut FrameIn<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Counter> {
+        let path = member.path.as_ref().ok_or(Counter::KeysExpired)?;
+        let len = path.header_len() + SEALED_PREFIX_LEN + frame.bytes.len() + TAG_LEN;
+        if len > max_payload(self.shared.underlay_mtu, path.widest) {
             return Err(Counter::FrameTooLong);
         }
-        let [_, s0, s1, s2] = frame.segment.id().to_be_bytes();
-        let mut header = ArrayVec::<u8, { MAX_HEADER_LEN + SEALED_PREFIX_LEN }>::new();
-        // Neither can fail: the capacity is that of the longest header and the prefix.
-        let _ = header.try_extend_from_slice(&peer.header);
-        let tag = peer.session.seal(&mut header);
-        let _ = header.try_extend_from_slice(&[KIND_FRAME, s0, s1, s2]);
-        sink.datagram(Datagram { to: peer.next, parts: [&header, frame.bytes, &tag] });
+        let (head, tag) = path.seal(KIND_FRAME, frame.segment, frame.bytes, now)?;
+        sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tag] });
         self.counters.bump(Counter::DatagramsOut);
         Ok(())
+    }
+
+    /// Seals a frame for each of several members.
+    fn flood_each(
+        &self,
+        members: &[Arc<Member>],
+        now: Time,
+        frame: &mut FrameIn<'_>,
+        flooding: &mut Flooding,
+        sink: &mut impl Sink,
+    ) -> Result<(), Counter> {
+        let segment = frame.segment;
+        if frame.bytes.len() > flooding.copy.capacity() {
+            return Err(Counter::FrameTooLong);
+        }
+        // A frame too long for one path may fit the others.
+        let mut result = Ok(());
+        for member in members {
+            flooding.copy.clear();
+            flooding.copy.extend_from_slice(frame.bytes);
+            let mut copy = FrameIn { segment, bytes: &mut flooding.copy };
+            result = result.and(self.send_to(member, now, &mut copy, sink));
+        }
+        result
+    }
+
+    /// Whether a frame is worth sealing once for all members, and fits all their paths so.
+    fn can_share(&self, members: &[Arc<Member>], len: usize) -> bool {
+        let fits = |member: &Arc<Member>| {
+            member.path.as_ref().is_some_and(|path| {
+                let len = path.header_len() + SEALED_PREFIX_LEN + len + SHARED_TAIL_LEN;
+                len <= max_payload(self.shared.underlay_mtu, path.widest)
+            })
+        };
+        len >= SHARED_MIN && members.iter().all(fits)
+    }
+
+    /// Seals a frame once, with a key of its own, and that key for each member.
+    fn flood_shared(
+        &self,
+        members: &[Arc<Member>],
+        now: Time,
+        frame: &mut FrameIn<'_>,
+        flooding: &mut Flooding,
+        sink: &mut impl Sink,
+    ) -> Result<(), Counter> {
+        let key = Zeroizing::new(flooding.rng.array());
+        let shared = SharedSeal::new(flooding.cipher, &key, frame.bytes);
+        let mut result = Ok(());
+        for path in members.iter().filter_map(|member| member.path.as_ref()) {
+            match path.seal_shared(&shared, frame.segment, now) {
+                Ok((head, tail)) => {
+                    sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tail] });
+                    self.counters.bump(Counter::DatagramsOut);
+                }
+                Err(reason) => result = Err(reason),
+            }
+        }
+        result
     }
 }

@@ -4,33 +4,51 @@
 //! notice, by a generation counter, that there is a newer one.
 
 use core::hash::{Hash, Hasher};
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use crate::forward::fdb::Slot;
+use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
 use crate::node::{NodePrefix, Segment};
-use crate::session::Session;
-use crate::wire::header::HeaderBytes;
+use crate::session::{Keys, SealedPath};
 
-/// A member as the data plane sees it.
+/// A node that there is a session with, as the data plane sees it.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) prefix: NodePrefix,
+    /// What its datagrams may be sealed with, the likeliest first.
+    pub(crate) keys: ArrayVec<Arc<Keys>, { Keys::MAX_OPEN }>,
+    pub(crate) limits: Arc<Limits>,
+    /// What a member has besides.
+    pub(crate) member: Option<Arc<Member>>,
+}
+
+/// A member as the data plane sees it.
+#[derive(Debug)]
+pub(crate) struct Member {
     pub(crate) slot: Slot,
+    pub(crate) locator: SocketAddr,
     /// Where datagrams for the member itself are sent.
     pub(crate) address: SocketAddr,
-    pub(crate) session: Arc<Session>,
-    /// The header of datagrams on the chosen path to it.
-    pub(crate) header: HeaderBytes,
-    /// Where datagrams on that path are sent first.
-    pub(crate) next: SocketAddr,
-    /// The address on that path with the longest IP header: what fits the underlay on the way there fits it on
-    /// all links.
-    pub(crate) widest: IpAddr,
+    /// The chosen path to it; `None` while there are no keys for it.
+    pub(crate) path: Option<SealedPath>,
     /// Segments it serves.
     pub(crate) segments: Vec<Segment>,
+}
+
+/// How much a node may ask of this one.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Datagrams relayed for it.
+    pub(crate) relay: RateLimit,
+    /// Frames of it that go to all hosts.
+    pub(crate) flood: RateLimit,
+    /// Its control messages.
+    pub(crate) control: RateLimit,
 }
 
 /// A locator as three words, which hash in half the time of a [`SocketAddr`]. An IPv4 address has the place
@@ -58,15 +76,15 @@ impl Hash for LocatorKey {
     }
 }
 
-/// All members, found by slot, by prefix and by locator.
+/// All peers by prefix, and the members among them by slot and by locator.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) own_locator: SocketAddr,
-    by_slot: Vec<Option<Arc<Peer>>>,
-    by_prefix: HashMap<NodePrefix, Arc<Peer>, KeyedHash>,
-    by_locator: HashMap<LocatorKey, Arc<Peer>, KeyedHash>,
+    by_prefix: HashMap<NodePrefix, Peer, KeyedHash>,
+    by_slot: Vec<Option<Arc<Member>>>,
+    by_locator: HashMap<LocatorKey, Arc<Member>, KeyedHash>,
     /// The segments this node serves, each with the other members that do.
-    floods: BTreeMap<Segment, Vec<Arc<Peer>>>,
+    floods: BTreeMap<Segment, Vec<Arc<Member>>>,
 }
 
 impl Snapshot {
@@ -74,47 +92,48 @@ impl Snapshot {
     pub(crate) fn new(
         own_locator: SocketAddr,
         segments: &[Segment],
-        peers: Vec<Arc<Peer>>,
+        peers: Vec<Peer>,
         hash: KeyedHash,
     ) -> Self {
-        let slots = peers.iter().map(|peer| usize::from(peer.slot) + 1).max().unwrap_or(0);
+        let members = || peers.iter().filter_map(|peer| peer.member.as_ref());
+        let slots = members().map(|member| usize::from(member.slot) + 1).max().unwrap_or(0);
         let mut snapshot = Snapshot {
             own_locator,
-            by_slot: vec![None; slots],
             by_prefix: HashMap::with_capacity_and_hasher(peers.len(), hash),
+            by_slot: vec![None; slots],
             by_locator: HashMap::with_capacity_and_hasher(peers.len(), hash),
             floods: segments.iter().map(|segment| (*segment, Vec::new())).collect(),
         };
-        for peer in peers {
-            for segment in &peer.segments {
+        for member in members() {
+            for segment in &member.segments {
                 if let Some(flood) = snapshot.floods.get_mut(segment) {
-                    flood.push(Arc::clone(&peer));
+                    flood.push(Arc::clone(member));
                 }
             }
-            snapshot.by_slot[usize::from(peer.slot)] = Some(Arc::clone(&peer));
-            snapshot.by_prefix.insert(peer.prefix, Arc::clone(&peer));
-            snapshot.by_locator.insert(LocatorKey::of(peer.address), peer);
+            snapshot.by_slot[usize::from(member.slot)] = Some(Arc::clone(member));
+            snapshot.by_locator.insert(LocatorKey::of(member.locator), Arc::clone(member));
         }
+        snapshot.by_prefix.extend(peers.into_iter().map(|peer| (peer.prefix, peer)));
         snapshot
     }
 
+    /// The peer whose identity begins so.
+    pub(crate) fn peer(&self, prefix: NodePrefix) -> Option<&Peer> {
+        self.by_prefix.get(&prefix)
+    }
+
     /// The member in a slot.
-    pub(crate) fn in_slot(&self, slot: Slot) -> Option<&Peer> {
+    pub(crate) fn in_slot(&self, slot: Slot) -> Option<&Member> {
         self.by_slot.get(usize::from(slot))?.as_deref()
     }
 
-    /// The member whose identity begins so.
-    pub(crate) fn member(&self, prefix: NodePrefix) -> Option<&Peer> {
-        self.by_prefix.get(&prefix).map(Arc::as_ref)
-    }
-
     /// The member with this locator.
-    pub(crate) fn at(&self, locator: SocketAddr) -> Option<&Peer> {
+    pub(crate) fn at(&self, locator: SocketAddr) -> Option<&Member> {
         self.by_locator.get(&LocatorKey::of(locator)).map(Arc::as_ref)
     }
 
     /// The other members that serve a segment; `None` if this node does not.
-    pub(crate) fn serving(&self, segment: Segment) -> Option<&[Arc<Peer>]> {
+    pub(crate) fn serving(&self, segment: Segment) -> Option<&[Arc<Member>]> {
         self.floods.get(&segment).map(Vec::as_slice)
     }
 }

@@ -1,3 +1,5 @@
-//! Ethernet frame forwarding (§4.3): which node a host sits behind.
+//! Ethernet frame forwarding (§4.3): which node a host sits behind, and how much is forwarded for whom.
 
 pub(crate) mod fdb;
+pub(crate) mod limit;
+pub(crate) mod passage;

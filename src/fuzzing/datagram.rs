@@ -1,22 +1,29 @@
-//! Datagrams at the members of a live mesh: genuine ones that were cut, spliced and changed, and bytes that
-//! nobody ever sent. Engines keep the rules of the simulator, count each datagram once, and calm down.
+//! Datagrams at the members of a live mesh: genuine ones that were cut, spliced and changed, on their way or
+//! after it, and bytes that nobody ever sent.
+//!
+//! Engines keep the rules of the simulator, count each datagram once, and calm down. In a sealed mesh nothing of
+//! it has any effect that stays; in one that is not, lies of members are believed and still do no harm of that
+//! kind.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::fuzzing::feed::Feed;
-use crate::fuzzing::mesh::{self, SITES};
+use crate::fuzzing::mesh::{self, Protection, SITES};
 use crate::fuzzing::message::message;
 use crate::sim::{SiteState, To, Violation, World};
-use crate::wire::control::Message;
 use crate::{Counter, Counters, Segment};
 
 /// Most steps of one run, so that each is short.
 const MAX_STEPS: usize = 24;
 /// Longest datagram that is made of genuine ones: more than the underlay carries.
 const MAX_LEN: usize = 2048;
+/// How long a step waits for a datagram to be on its way.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the mesh may take to come to terms with what it was told.
 const CALMING: Duration = Duration::from_secs(3);
+/// How long a sealed mesh may take to be at rest: to renew a session that only one side still has, for one.
+const REST_LIMIT: Duration = Duration::from_secs(120);
 /// Most datagrams that a site sends in a second in which nobody disturbs it. A member of a quiet mesh of six
 /// sends fewer than 50: pings, pongs, rows, and joins to and questions of those that do not answer.
 const MAX_CALM_RATE: u64 = 200;
@@ -29,7 +36,8 @@ pub fn datagram(bytes: &[u8]) {
 }
 
 fn disturb(feed: &mut Feed<'_>) -> Result<(), Violation> {
-    let mut world = mesh::formed()?;
+    let protection = if feed.u8() % 2 == 0 { Protection::Sealed } else { Protection::None };
+    let mut world = mesh::formed(protection)?;
     for _ in 0..MAX_STEPS {
         if feed.is_empty() {
             break;
@@ -45,6 +53,10 @@ fn disturb(feed: &mut Feed<'_>) -> Result<(), Violation> {
         let rate = sent(&world, site) - before;
         assert!(rate <= MAX_CALM_RATE, "site {site} sends {rate} datagrams in a calm second");
     }
+    if protection == Protection::Sealed {
+        world.settle(REST_LIMIT)?;
+        world.check_at_rest()?;
+    }
     world.check_tables()
 }
 
@@ -56,23 +68,7 @@ fn step(world: &mut World, feed: &mut Feed<'_>) -> Result<(), Violation> {
             let from = address(world, feed);
             return hand(world, site, from, feed.bytes().to_vec());
         }
-        // Genuine datagrams changed, and lies in their place.
-        1..=5 => {
-            let overheard = world.overheard(site);
-            if overheard.is_empty() {
-                return Ok(());
-            }
-            let (sender, genuine) = overheard[feed.below(overheard.len())].clone();
-            let bytes = if choice < 4 {
-                changed(genuine, &overheard, feed)
-            } else {
-                let message = message(world, &mesh::tokens(&overheard), feed);
-                said(genuine, &message, feed)
-            };
-            // Mostly as if it came from where it came from.
-            let from = if feed.below(4) == 0 { address(world, feed) } else { sender };
-            return hand(world, site, from, bytes);
-        }
+        1..=5 => return alter(world, site, feed),
         6 => {
             let segment = Segment::new(u32::from(feed.u8() >> 6)).unwrap_or_default();
             world.send_bytes(site, segment, feed.bytes());
@@ -91,8 +87,33 @@ fn step(world: &mut World, feed: &mut Feed<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Lets something like a genuine datagram for a site reach it: one that has arrived, or one that has not yet and
+/// comes too late then.
+fn alter(world: &mut World, site: usize, feed: &mut Feed<'_>) -> Result<(), Violation> {
+    let kind = feed.u8();
+    let overheard = world.overheard(site);
+    let mut genuine = overheard.clone();
+    if kind & 1 != 0 {
+        world.run_until(PATIENCE, |world| !world.on_the_way(site).is_empty())?;
+        genuine = world.on_the_way(site);
+    }
+    if genuine.is_empty() {
+        return Ok(());
+    }
+    let (sender, mut bytes) = genuine.swap_remove(feed.below(genuine.len()));
+    if kind & 2 != 0 {
+        let lie = message(world, sender, &mesh::tokens(&overheard), feed);
+        mesh::say(&mut bytes, &lie);
+    } else {
+        change(&mut bytes, &overheard, feed);
+    }
+    // Mostly as if it came from where it came from.
+    let from = if kind >> 2 == 0 { address(world, feed) } else { sender };
+    hand(world, site, from, bytes)
+}
+
 /// Changes a genuine datagram, with the help of others.
-fn changed(mut bytes: Vec<u8>, others: &[(SocketAddr, Vec<u8>)], feed: &mut Feed<'_>) -> Vec<u8> {
+fn change(bytes: &mut Vec<u8>, others: &[(SocketAddr, Vec<u8>)], feed: &mut Feed<'_>) {
     for _ in 0..feed.below(6) {
         let at = feed.below(bytes.len().max(1));
         let end = bytes.len();
@@ -100,7 +121,7 @@ fn changed(mut bytes: Vec<u8>, others: &[(SocketAddr, Vec<u8>)], feed: &mut Feed
             0 if at < end => bytes[at] ^= 1 << feed.below(8),
             1 if at < end => bytes[at] = feed.u8(),
             2 => bytes.truncate(at),
-            3 => {
+            3 if !others.is_empty() => {
                 let (_, other) = &others[feed.below(others.len())];
                 let from = feed.below(other.len());
                 bytes.truncate(at);
@@ -113,21 +134,11 @@ fn changed(mut bytes: Vec<u8>, others: &[(SocketAddr, Vec<u8>)], feed: &mut Feed
                 let len = word.len().min(end - at);
                 bytes[at..at + len].copy_from_slice(&word[..len]);
             }
-            7 => mesh::renumber(&mut bytes, u64::from(feed.u8())),
-            _ => mesh::replace_content(&mut bytes, feed.bytes()),
+            7 => mesh::renumber(bytes, feed.u8().into()),
+            _ => mesh::replace_content(bytes, feed.bytes()),
         }
         bytes.truncate(MAX_LEN);
     }
-    bytes
-}
-
-/// A control message in the place of what a genuine datagram carries, so that it seems to come from a member.
-fn said(mut bytes: Vec<u8>, message: &Message, feed: &mut Feed<'_>) -> Vec<u8> {
-    let mut content = Vec::new();
-    message.write(&mut content);
-    mesh::replace_content(&mut bytes, &content);
-    mesh::renumber(&mut bytes, u64::from(feed.u8()));
-    bytes
 }
 
 fn address(world: &World, feed: &mut Feed<'_>) -> SocketAddr {
@@ -156,24 +167,17 @@ fn hand(world: &mut World, site: usize, from: SocketAddr, bytes: Vec<u8>) -> Res
 
 /// How many datagrams were dropped whole, whatever for.
 fn dropped(counters: &Counters) -> u64 {
-    let whole = counters.iter().filter(|(counter, _)| {
-        matches!(
-            counter,
-            Counter::DatagramTruncated
-                | Counter::DatagramVersion
-                | Counter::DatagramType
-                | Counter::PathLength
-                | Counter::PathRepeat
-                | Counter::PathNotHere
-                | Counter::PathStranger
-                | Counter::SourceStranger
-                | Counter::SourceSelf
-                | Counter::SourceEpoch
-                | Counter::Replayed
-                | Counter::Tag
-                | Counter::ControlMalformed
-        )
-    });
+    const WHOLE: [&str; 7] = [
+        "drop_datagram_",
+        "drop_path_",
+        "drop_source_",
+        "drop_handshake_",
+        "drop_replayed",
+        "drop_tag",
+        "drop_control_malformed",
+    ];
+    let whole =
+        counters.iter().filter(|(counter, _)| WHOLE.iter().any(|name| counter.name().starts_with(name)));
     whole.map(|(_, value)| value).sum()
 }
 

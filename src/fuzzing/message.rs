@@ -1,9 +1,11 @@
 //! Control messages out of choices: well-formed, by somebody who knows the mesh and lies.
 
+use core::net::SocketAddr;
+
 use crate::error::RejectReason;
 use crate::fuzzing::feed::Feed;
 use crate::fuzzing::mesh::{self, SITES};
-use crate::node::{MemberState, NodeId, NodePrefix, Segment};
+use crate::node::{NodeId, NodePrefix, Segment};
 use crate::sim::World;
 use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
 use crate::wire::record::{Record, RecordVersion};
@@ -11,10 +13,11 @@ use crate::wire::record::{Record, RecordVersion};
 /// Most entries of a list or a row that a lie has.
 const MAX_ENTRIES: usize = 4;
 
-/// A message. `tokens` are numbers that were asked or answered with before.
-pub(super) fn message(world: &World, tokens: &[u64], feed: &mut Feed<'_>) -> Message {
-    let lie = &mut Lie { world, tokens, feed };
-    match lie.feed.below(10) {
+/// A message of the site at `sender`. `tokens` are numbers that were asked or answered with before.
+pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &mut Feed<'_>) -> Message {
+    let speaker = (0..SITES).find(|site| world.address(*site) == sender).unwrap_or(0);
+    let lie = &mut Lie { world, speaker, tokens, feed };
+    match lie.feed.below(11) {
         0 => Message::ListRequest { token: lie.number() },
         1 => Message::List {
             token: lie.number(),
@@ -27,7 +30,7 @@ pub(super) fn message(world: &World, tokens: &[u64], feed: &mut Feed<'_>) -> Mes
                 [RejectReason::NameTaken, RejectReason::LocatorTaken, RejectReason::ListFull];
             Message::JoinReject { version: lie.version(), reason: REASONS[lie.feed.below(REASONS.len())] }
         }
-        5 => Message::Leave { id: lie.id(), version: lie.version() },
+        5 => Message::Leave { version: lie.version() },
         6 => {
             Message::Ping(Ping { token: lie.number(), list_digest: lie.number(), row_version: lie.number() })
         }
@@ -40,14 +43,17 @@ pub(super) fn message(world: &World, tokens: &[u64], feed: &mut Feed<'_>) -> Mes
         8 => {
             let (one, other) = (lie.number(), lie.number());
             let entries = (0..lie.feed.below(MAX_ENTRIES)).map(|_| lie.row_entry()).collect();
-            Message::Row(Row { from: one.min(other), to: one.max(other), entries })
+            let row = Row { from: one.min(other), to: one.max(other), entries };
+            Message::Row { list_digest: lie.number(), row }
         }
+        9 => Message::Confirm,
         _ => Message::RowRequest { from: lie.number() },
     }
 }
 
 struct Lie<'a, 'b> {
     world: &'a World,
+    speaker: usize,
     tokens: &'a [u64],
     feed: &'a mut Feed<'b>,
 }
@@ -88,7 +94,8 @@ impl Lie<'_, '_> {
     }
 
     fn record(&mut self) -> Record {
-        let id = self.id();
+        // Nobody speaks for another, so what follows is reached by the own identity only.
+        let id = if self.feed.below(4) == 0 { self.id() } else { mesh::id(self.world, self.speaker) };
         let version = self.version();
         let like = self.feed.below(SITES + 2);
         let (locator, name) = match like {
@@ -105,8 +112,10 @@ impl Lie<'_, '_> {
     }
 
     fn listed(&mut self) -> Listed {
-        const STATES: [MemberState; 3] = [MemberState::Alive, MemberState::Failed, MemberState::Left];
-        Listed { state: STATES[self.feed.below(STATES.len())], record: self.record() }
+        let (id, version) = (self.id(), self.version());
+        let site = self.feed.below(SITES + 1);
+        let locator = if site == SITES { mesh::stranger(self.feed.u8()) } else { self.world.address(site) };
+        Listed { id, version, locator }
     }
 
     fn row_entry(&mut self) -> RowEntry {

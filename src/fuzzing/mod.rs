@@ -13,7 +13,7 @@ mod scenario;
 mod seeds;
 
 pub use datagram::datagram;
-pub use parsers::{control, ethernet, header, record};
+pub use parsers::{control, ethernet, handshake_body, header, record};
 pub use scenario::scenario;
 pub use seeds::seeds;
 
@@ -26,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("control", control),
     ("datagram", datagram),
     ("ethernet", ethernet),
+    ("handshake_body", handshake_body),
     ("header", header),
     ("record", record),
     ("scenario", scenario),

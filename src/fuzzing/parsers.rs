@@ -3,18 +3,18 @@
 //!
 //! Each function takes what a peer may send and knows no engine.
 
+use core::net::SocketAddr;
+
 use crate::config::{MAX_HOPS, MAX_NAME, MAX_SEGMENTS};
 use crate::mac::MacAddr;
 use crate::stats::Counter;
+use crate::wire::COMMON_LEN;
 use crate::wire::codec::Reader;
 use crate::wire::control::Message;
 use crate::wire::ethernet::{Addresses, ETHERNET_LEN, VLAN_TAG_LEN};
-use crate::wire::header::{self, Header, MAX_HEADER_LEN};
+use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
+use crate::wire::header::{self, Fields, Header, MAX_HEADER_LEN};
 use crate::wire::record::Record;
-use crate::wire::{COMMON_LEN, ENTRY_V4_LEN, ENTRY_V6_LEN};
-
-/// Length of the hop tag that ends each entry of a path.
-const HOP_TAG_LEN: usize = 8;
 
 /// The header at the front of a datagram.
 pub fn header(bytes: &[u8]) {
@@ -42,12 +42,15 @@ pub fn header(bytes: &[u8]) {
 
     let bytes = &bytes[..header.len];
     assert_eq!(Header::parse(&bytes[..header.len - 1]), Err(Counter::DatagramTruncated));
-    let mut written = header::build(header.source, header.epoch, &header.path);
+    let Header { kind, is_unsealed, source, epoch, .. } = header;
+    let mut written = header::build(Fields { kind, is_unsealed, source, epoch }, &header.path);
     header::set_counter(&mut written, header.counter);
     for _ in 0..header.index {
         header::advance(&mut written);
     }
-    assert_eq!(written.as_slice(), without_hop_tags(bytes, &header), "{header:?}");
+    assert_eq!(written.as_slice(), without_hop_tags(bytes), "{header:?}");
+    assert_eq!(header::counter(bytes), header.counter);
+    assert_eq!(header::hop_tag_input(bytes), header::hop_tag_input(&written));
     advancing(bytes, &header);
 }
 
@@ -61,20 +64,17 @@ fn advancing(bytes: &[u8], header: &Header) {
         assert_eq!(advanced.current(), next);
         let expected = Header { index: at.index + 1, hop_tag: advanced.hop_tag, ..at };
         assert_eq!(advanced, expected);
+        assert_eq!(advanced.flow(), header.flow(), "a flow is one at all its relays");
         at = advanced;
     }
     assert_eq!(at.index + 1, at.path.len());
 }
 
 /// The bytes of a header with its hop tags zero, as they are built.
-fn without_hop_tags(bytes: &[u8], header: &Header) -> Vec<u8> {
+fn without_hop_tags(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    let mut end = COMMON_LEN;
-    for entry in &header.path {
-        end += if entry.is_ipv6() { ENTRY_V6_LEN } else { ENTRY_V4_LEN };
-        bytes[end - HOP_TAG_LEN..end].fill(0);
-    }
-    assert_eq!(end, bytes.len());
+    let hops = usize::from(bytes[1] >> 4);
+    (0..hops).for_each(|hop| header::set_hop_tag(&mut bytes, hop, 0));
     bytes
 }
 
@@ -85,9 +85,9 @@ pub fn control(bytes: &[u8]) {
     message.write(&mut written);
     assert_eq!(written, bytes, "{message:?}");
     match &message {
-        Message::List { entries, .. } => entries.iter().for_each(|listed| in_bounds(&listed.record)),
+        Message::List { entries, .. } => entries.iter().for_each(|listed| is_reachable(listed.locator)),
         Message::Join { record, .. } | Message::JoinAck { record, .. } => in_bounds(record),
-        Message::Row(row) => assert!(row.from <= row.to, "{row:?}"),
+        Message::Row { row, .. } => assert!(row.from <= row.to, "{row:?}"),
         _ => {}
     }
 }
@@ -114,9 +114,36 @@ fn in_bounds(record: &Record) {
     assert!((1..=MAX_SEGMENTS).contains(&segments.len()), "{record:?}");
     assert!((1..=MAX_NAME).contains(&record.name.len()), "{record:?}");
     assert!(!record.name.chars().any(char::is_control), "{record:?}");
-    let ip = record.locator.ip();
-    assert!(!ip.is_unspecified() && !ip.is_multicast() && record.locator.port() != 0, "{record:?}");
-    assert_eq!(ip, ip.to_canonical(), "{record:?} has an IPv4 address written as an IPv6 one");
+    is_reachable(record.locator);
+}
+
+/// A locator is where one node is reached, and is written in one way.
+fn is_reachable(locator: SocketAddr) {
+    let ip = locator.ip();
+    assert!(!ip.is_unspecified() && !ip.is_multicast() && locator.port() != 0, "{locator}");
+    assert_eq!(ip, ip.to_canonical(), "an IPv4 address written as an IPv6 one");
+}
+
+/// What is inside the seal of a handshake's datagram, and inside its Noise messages.
+pub fn handshake_body(bytes: &[u8]) {
+    if let Ok(hello) = Hello::read(bytes) {
+        assert_eq!(hello.to_bytes(), bytes);
+    }
+    if let Ok(challenge) = Challenge::read(bytes) {
+        assert_eq!(challenge.to_bytes(), bytes);
+    }
+    if let Ok(initiation) = Initiation::read(bytes) {
+        assert_eq!(initiation.to_bytes(), bytes);
+        let echo = initiation.echo();
+        assert!(initiation.message.len() < echo.len() || initiation.message.starts_with(&echo));
+    }
+    if let Ok(introduction) = Introduction::read(bytes) {
+        assert_eq!(introduction.to_bytes(), bytes);
+        is_reachable(introduction.locator);
+    }
+    if let Ok(answer) = Answer::read(bytes) {
+        assert_eq!(answer.to_bytes(), bytes);
+    }
 }
 
 /// The addresses of an Ethernet frame.

@@ -152,6 +152,11 @@ impl OtherRow {
         self.entries.get(&target).filter(|entry| entry.life == life).map(|entry| entry.link)
     }
 
+    /// The link to whatever life of `target` was measured last, if it is up.
+    pub(crate) fn latest(&self, target: NodePrefix) -> Option<LinkLatency> {
+        self.entries.get(&target)?.link
+    }
+
     /// Takes a part of the row. Holds at most `capacity` entries; when they are used up, those of targets
     /// that are not members give way.
     pub(crate) fn apply(

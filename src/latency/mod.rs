@@ -162,11 +162,6 @@ impl Latency {
         self.outputs.push(Output::Changed);
     }
 
-    /// The own node begins another life.
-    pub(crate) fn renew(&mut self, incarnation: u64) {
-        self.life = life(incarnation);
-    }
-
     /// Stops everything: the node leaves.
     pub(crate) fn stop(&mut self) {
         self.peers.clear();
@@ -221,6 +216,11 @@ impl Latency {
     pub(crate) fn is_linked(&self, from: NodePrefix, to: NodePrefix, incarnation: u64) -> bool {
         let row = self.peers.get(&from).map(|peer| &peer.row);
         row.and_then(|row| row.get(to, life(incarnation))).flatten().is_some()
+    }
+
+    /// The latency of the link from a member to a node that need not be one, in whatever life it was measured.
+    pub(crate) fn link_to_stranger(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
+        self.peers.get(&from)?.row.latest(to)
     }
 
     /// The latency of the link from one node to another, if it is up.

@@ -1,8 +1,8 @@
-//! The member list: a set of records in which the newer one of a node wins.
+//! The member list: the latest record of each node, as the node itself gave it.
 //!
-//! Merging in any order gives the same list. Leaving leaves a tombstone, so that late news resurrects
-//! nobody. Failure is each node's own judgement: it takes a member out of the list here, is undone when the
-//! member or a link to it is seen again, and is not believed from hearsay.
+//! Leaving leaves a tombstone, so that late news resurrects nobody. Failure is each node's own judgement: it
+//! takes a member out of the list here, is undone when the member or a link to it is seen again, and is not
+//! believed from hearsay.
 
 use core::hash::{BuildHasher, Hasher};
 use core::net::SocketAddr;
@@ -11,12 +11,17 @@ use std::collections::BTreeMap;
 
 use crate::error::RejectReason;
 use crate::hash::KeyedHash;
-use crate::node::{MemberState, NodeId, NodePrefix};
+use crate::node::{MemberState, NodePrefix};
 use crate::time::Time;
 use crate::wire::record::{Record, RecordVersion};
 
 /// How long members that failed or left are remembered: a partition of a day heals.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// Who has been a member for this long keeps its name and its locator whatever another claims. Before, the
+/// claims decide, so that all nodes decide alike about nodes that join at the same time: twice the time in
+/// which they all hear of a join.
+pub(crate) const INCUMBENT_AFTER: Duration = Duration::from_secs(10);
 
 /// A remembered node.
 #[derive(Clone, Debug)]
@@ -34,8 +39,6 @@ pub(crate) enum Merged {
     Unchanged,
     /// The node is alive with a newer record, or became alive.
     Alive,
-    /// The node was alive and has left.
-    Left,
     /// The record is not taken: another member that came first has its name, identity or locator, or there
     /// is no room.
     Refused(RejectReason),
@@ -82,24 +85,25 @@ impl List {
         self.digest
     }
 
-    /// Takes a record whose node is said to be alive.
-    pub(crate) fn merge_alive(&mut self, record: Record, now: Time) -> Merged {
+    /// Takes a record from the node itself, which is therefore alive.
+    pub(crate) fn merge(&mut self, record: Record, now: Time) -> Merged {
         let prefix = record.id.prefix();
+        let mut since = now;
         if let Some(member) = self.members.get(&prefix) {
             if member.record.id != record.id {
                 return Merged::Refused(RejectReason::IdTaken);
             }
-            if record.version <= member.record.version {
+            if !record.version.supersedes(member.record.version) {
                 return Merged::Unchanged;
             }
-            if member.state == MemberState::Alive && member.record.locator != record.locator {
-                return Merged::Refused(RejectReason::IdTaken);
+            if member.state == MemberState::Alive {
+                since = member.since;
             }
         }
         match self.conflict(&record) {
-            Some((reason, holder)) if holder.is_before(&record) => return Merged::Refused(reason),
+            Some((reason, holder)) if holder.stays_before(&record, now) => return Merged::Refused(reason),
             Some((_, holder)) => {
-                let displaced = holder.id.prefix();
+                let displaced = holder.record.id.prefix();
                 self.set_state(displaced, MemberState::Failed, now);
             }
             None => {}
@@ -108,30 +112,27 @@ impl List {
         if is_new && self.all_alive().count() >= self.capacity {
             return Merged::Refused(RejectReason::ListFull);
         }
-        self.insert(Member { record, state: MemberState::Alive, since: now });
+        self.insert(Member { record, state: MemberState::Alive, since });
         Merged::Alive
     }
 
-    /// Takes the news that a node has left with a record of `version`.
-    pub(crate) fn merge_left(&mut self, id: NodeId, version: RecordVersion, now: Time) -> Merged {
-        let Some(member) = self.members.get_mut(&id.prefix()).filter(|member| member.record.id == id) else {
-            return Merged::Unchanged;
-        };
-        if version < member.record.version || member.state == MemberState::Left {
-            return Merged::Unchanged;
-        }
+    /// A live member says that it has left, with a record of `version`; false if that is old news.
+    pub(crate) fn leave(&mut self, prefix: NodePrefix, version: RecordVersion, now: Time) -> bool {
+        let Some(member) = self.members.get_mut(&prefix) else { return false };
         let was_alive = member.state == MemberState::Alive;
-        member.record.version = version;
-        self.set_state(id.prefix(), MemberState::Left, now);
-        if was_alive { Merged::Left } else { Merged::Unchanged }
+        let is_news = was_alive && version.supersedes(member.record.version);
+        if is_news {
+            member.record.version = version;
+            self.set_state(prefix, MemberState::Left, now);
+        }
+        is_news
     }
 
-    /// Remembers a node that is not a member now, if it is unknown here.
-    pub(crate) fn remember(&mut self, record: Record, state: MemberState, now: Time) {
-        let prefix = record.id.prefix();
-        if !self.members.contains_key(&prefix) && self.conflict(&record).is_none() {
-            self.insert(Member { record, state, since: now });
-        }
+    /// Forgets a node that may not be a member any more; gives what it was.
+    pub(crate) fn remove(&mut self, prefix: NodePrefix) -> Option<Member> {
+        let removed = self.members.remove(&prefix);
+        self.digest = self.all_alive().fold(0, |digest, record| digest ^ record.digest());
+        removed
     }
 
     /// Marks a live member as failed; false if it was not alive.
@@ -168,10 +169,10 @@ impl List {
     }
 
     /// The live member, if any, that has the name or the locator of `record` but is another node.
-    fn conflict(&self, record: &Record) -> Option<(RejectReason, &Record)> {
-        self.all_alive()
-            .filter(|other| other.id != record.id)
-            .find_map(|other| record.conflict_with(other).map(|reason| (reason, other)))
+    fn conflict(&self, record: &Record) -> Option<(RejectReason, &Member)> {
+        self.members()
+            .filter(|other| other.state == MemberState::Alive && other.record.id != record.id)
+            .find_map(|other| record.conflict_with(&other.record).map(|reason| (reason, other)))
     }
 
     fn insert(&mut self, member: Member) {
@@ -191,6 +192,21 @@ impl List {
             member.since = now;
         }
         self.digest = self.all_alive().fold(0, |digest, record| digest ^ record.digest());
+    }
+}
+
+impl Member {
+    /// Whether this member keeps what `newcomer` claims too.
+    fn stays_before(&self, newcomer: &Record, now: Time) -> bool {
+        now.since(self.since) >= INCUMBENT_AFTER || self.record.is_before(newcomer)
+    }
+}
+
+impl RecordVersion {
+    /// Whether a record of this version replaces one of `other` that the same node gave before. Another life
+    /// does, whatever its number: the session in which it is told has been proven to be the latest.
+    pub(super) fn supersedes(self, other: RecordVersion) -> bool {
+        self.incarnation != other.incarnation || self.version > other.version
     }
 }
 
@@ -227,7 +243,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Segment;
+    use crate::node::{NodeId, Segment};
 
     fn record(id: u8, incarnation: u64) -> Record {
         Record {
@@ -244,39 +260,45 @@ mod tests {
     }
 
     #[test]
-    fn merging_in_any_order_gives_the_same_list() {
-        let news = [record(1, 1), record(2, 5), record(1, 3), record(3, 1), record(2, 4)];
-        let merge = |order: &[usize]| {
-            let mut list = List::new(8);
-            for &at in order {
-                list.merge_alive(Record { locator: news[at].locator, ..news[at].clone() }, Time::ZERO);
-            }
-            list.digest()
-        };
-        let digest = merge(&[0, 1, 2, 3, 4]);
-        for order in [[4, 3, 2, 1, 0], [2, 0, 4, 1, 3], [3, 4, 0, 2, 1]] {
-            assert_eq!(merge(&order), digest);
-        }
+    fn a_later_record_of_one_life_wins_in_any_order_and_another_life_always() {
+        let mut list = List::new(8);
+        let version = |incarnation, version| RecordVersion { incarnation, version };
+        let of = |version| Record { version, ..record(1, 1) };
+        assert_eq!(list.merge(of(version(5, 2)), Time::ZERO), Merged::Alive);
+        assert_eq!(list.merge(of(version(5, 1)), Time::ZERO), Merged::Unchanged);
+        assert_eq!(list.merge(of(version(5, 3)), Time::ZERO), Merged::Alive);
+        assert_eq!(list.merge(of(version(4, 0)), Time::ZERO), Merged::Alive, "its host's clock went back");
+        assert_eq!(list.alive(prefix(1)).unwrap().version, version(4, 0));
     }
 
     #[test]
     fn late_news_resurrects_nobody() {
         let mut list = List::new(8);
-        list.merge_alive(record(1, 1), Time::ZERO);
+        list.merge(record(1, 1), Time::ZERO);
         let left = RecordVersion { incarnation: 1, version: 1 };
-        assert_eq!(list.merge_left(NodeId([1; 32]), left, Time::ZERO), Merged::Left);
-        assert_eq!(list.merge_alive(record(1, 1), Time::ZERO), Merged::Unchanged);
-        assert_eq!(list.merge_left(NodeId([1; 32]), left, Time::ZERO), Merged::Unchanged);
+        assert!(list.leave(prefix(1), left, Time::ZERO));
+        assert_eq!(list.merge(record(1, 1), Time::ZERO), Merged::Unchanged);
+        assert!(!list.leave(prefix(1), left, Time::ZERO));
         assert_eq!(list.digest(), 0);
-        assert_eq!(list.merge_alive(record(1, 2), Time::ZERO), Merged::Alive, "a new life is news");
+        assert_eq!(list.merge(record(1, 2), Time::ZERO), Merged::Alive, "a new life is news");
+    }
+
+    #[test]
+    fn nobody_takes_the_name_of_a_member_of_some_standing() {
+        let mut list = List::new(8);
+        list.merge(record(2, 2), Time::ZERO);
+        let earlier = Record { name: "site2".into(), ..record(1, 1) };
+        let later = Time::ZERO + INCUMBENT_AFTER;
+        assert_eq!(list.merge(earlier, later), Merged::Refused(RejectReason::NameTaken));
+        assert!(list.alive(prefix(2)).is_some());
     }
 
     #[test]
     fn a_failed_member_returns_on_evidence_and_not_on_hearsay() {
         let mut list = List::new(8);
-        list.merge_alive(record(1, 1), Time::ZERO);
+        list.merge(record(1, 1), Time::ZERO);
         assert!(list.fail(prefix(1), Time::ZERO));
-        assert_eq!(list.merge_alive(record(1, 1), Time::ZERO), Merged::Unchanged);
+        assert_eq!(list.merge(record(1, 1), Time::ZERO), Merged::Unchanged);
         assert!(list.alive(prefix(1)).is_none());
         assert!(list.revive(prefix(1), Time::ZERO));
         assert!(list.alive(prefix(1)).is_some());
@@ -286,12 +308,12 @@ mod tests {
     fn of_two_nodes_with_one_name_the_first_stays_whichever_is_heard_first() {
         let (first, second) = (record(1, 1), Record { name: "site1".into(), ..record(2, 2) });
         let mut list = List::new(8);
-        list.merge_alive(first.clone(), Time::ZERO);
+        list.merge(first.clone(), Time::ZERO);
         let refused = Merged::Refused(RejectReason::NameTaken);
-        assert_eq!(list.merge_alive(second.clone(), Time::ZERO), refused);
+        assert_eq!(list.merge(second.clone(), Time::ZERO), refused);
         let mut other = List::new(8);
-        other.merge_alive(second, Time::ZERO);
-        assert_eq!(other.merge_alive(first, Time::ZERO), Merged::Alive);
+        other.merge(second, Time::ZERO);
+        assert_eq!(other.merge(first, Time::ZERO), Merged::Alive);
         assert_eq!(other.digest(), list.digest());
     }
 
@@ -299,13 +321,13 @@ mod tests {
     fn the_list_is_bounded_in_live_members_and_in_memories() {
         let mut list = List::new(4);
         for id in 1..=100 {
-            assert_eq!(list.merge_alive(record(id, 1), Time::ZERO), Merged::Alive);
+            assert_eq!(list.merge(record(id, 1), Time::ZERO), Merged::Alive);
             list.fail(prefix(id), Time::from_nanos(u64::from(id)));
         }
         assert!(list.members().count() <= 8);
         for id in 101..=104 {
-            list.merge_alive(record(id, 1), Time::ZERO);
+            list.merge(record(id, 1), Time::ZERO);
         }
-        assert_eq!(list.merge_alive(record(105, 1), Time::ZERO), Merged::Refused(RejectReason::ListFull));
+        assert_eq!(list.merge(record(105, 1), Time::ZERO), Merged::Refused(RejectReason::ListFull));
     }
 }

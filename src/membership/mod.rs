@@ -1,12 +1,15 @@
 //! Distributed node management (§4.1): who is a member, without any server.
 //!
 //! A joiner fetches the list from one member and sends a join to every node on it, each repeated until
-//! acknowledged. What gets lost all the same heals by the digest of the list that rides on pings: where two
-//! digests differ, the lists are exchanged. A leaver tells everybody. A member that nobody reaches fails;
-//! failed members and unheard seeds are asked for their list now and then, which is how partitions heal.
+//! acknowledged. What a list says of others is a hint where to find them: a record is taken from its own node
+//! only. What gets lost all the same heals by the digest of the list that rides on pings: where two digests
+//! differ, the lists are exchanged. A leaver tells everybody. A member that nobody reaches fails; failed
+//! members and unheard seeds are contacted now and then, which is how partitions heal.
 //!
-//! Knows nothing of latencies or paths: whether a member is reachable is told to it.
+//! Knows nothing of latencies, paths or keys: whether a member is reachable, and that there is a session with
+//! a node, is told to it.
 
+mod introduction;
 mod list;
 mod protocol;
 mod schedule;
@@ -14,6 +17,7 @@ mod schedule;
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
+pub(crate) use introduction::Contact;
 pub(crate) use list::{List, Member};
 
 use crate::config::Config;
@@ -23,50 +27,32 @@ use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::control::Message;
 use crate::wire::record::{Record, RecordVersion};
-use schedule::Backoff;
-
-/// Where an answer goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum AnswerTo {
-    /// To a live member, on the path to it.
-    Member(NodePrefix),
-    /// To the address that the question came from.
-    Address(SocketAddr),
-}
-
-impl From<NodePrefix> for AnswerTo {
-    fn from(member: NodePrefix) -> Self {
-        AnswerTo::Member(member)
-    }
-}
-
-impl From<SocketAddr> for AnswerTo {
-    fn from(address: SocketAddr) -> Self {
-        AnswerTo::Address(address)
-    }
-}
+use introduction::Introductions;
+use schedule::{Announcement, Backoff};
 
 /// What membership wants done or made known.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Send this to an address at which a member may be.
-    SendTo(SocketAddr, Message),
-    /// Send this to a live member.
-    SendToMember(NodePrefix, Message),
+    /// Get a session with whoever is at this address.
+    Greet(SocketAddr),
+    /// Get a session with this node.
+    Contact(Contact),
+    /// Send this to a node that there is a session with.
+    Send(NodePrefix, Message),
     /// This node is a member now: new, back, or with a newer record.
     Alive(NodePrefix),
     /// This member has left.
     Left(NodePrefix),
     /// This member has failed.
     Failed(NodePrefix),
-    /// The own node begins a new life, because its former one is remembered as newer.
-    Renewed,
     /// A seed or a member has sent its list in answer to a joiner's question.
-    ListFetched(SocketAddr),
+    ListFetched(NodePrefix),
+    /// No seed has answered a joiner for a while.
+    SeedsSilent,
     /// A member has the own node in its list: the node is a member.
     Joined(NodePrefix),
     /// A member refuses the own node.
-    Rejected(SocketAddr, RejectReason),
+    Rejected(NodePrefix, RejectReason),
     /// The own node has said often enough that it leaves.
     Gone,
     /// The own node was refused before anybody took it: its list is empty again.
@@ -97,7 +83,7 @@ enum Phase {
 /// A question that is out.
 #[derive(Clone, Copy, Debug)]
 struct Question {
-    to: SocketAddr,
+    to: NodePrefix,
     expires_at: Time,
 }
 
@@ -108,19 +94,31 @@ pub(crate) struct Membership {
     list: List,
     phase: Phase,
     seeds: Vec<SocketAddr>,
-    /// The next question to a seed.
+    /// When the next seed is greeted.
     seed_question: Backoff,
     next_seed: usize,
-    /// Members that have not acknowledged the own record.
-    unacknowledged: BTreeMap<NodePrefix, Backoff>,
-    /// Failed members, and when to ask them for their list.
+    /// When it is to be said that no seed answers.
+    silence_at: Time,
+    /// When a joiner that was refused starts over, unless a member takes it before.
+    withdraw_at: Time,
+    /// Since when the own node is a member.
+    joined_at: Time,
+    /// Nodes that have not acknowledged the own record.
+    unacknowledged: BTreeMap<NodePrefix, Announcement>,
+    /// Nodes that others list and that are not members here.
+    introductions: Introductions,
+    /// Failed members, and when to contact them.
     probes: BTreeMap<NodePrefix, Backoff>,
     /// Live members that nobody reaches, and since when.
     unreachable: BTreeMap<NodePrefix, Time>,
     /// Questions for lists, by token.
     questions: BTreeMap<u64, Question>,
-    /// Not before then is a list asked for because of a digest or a stranger.
-    next_sync_at: Time,
+    /// Who was sent the list, and when.
+    answered: BTreeMap<NodePrefix, Time>,
+    /// When a list may next be asked for because of a digest.
+    sync: Backoff,
+    /// The own digest when a list was last asked for because of another one.
+    synced_digest: u64,
     /// Not after anything is due.
     wake_at: Time,
     rng: Rng,
@@ -131,7 +129,7 @@ impl Membership {
     pub(crate) fn new(config: &Config, rng: Rng) -> Self {
         Membership {
             own: Record {
-                id: config.id,
+                id: config.id(),
                 version: RecordVersion { incarnation: config.incarnation, version: 0 },
                 locator: config.locator,
                 name: config.name.clone(),
@@ -142,11 +140,17 @@ impl Membership {
             seeds: config.seeds.iter().copied().filter(|seed| *seed != config.locator).collect(),
             seed_question: Backoff::idle(),
             next_seed: 0,
+            silence_at: Time::NEVER,
+            withdraw_at: Time::NEVER,
+            joined_at: Time::NEVER,
             unacknowledged: BTreeMap::new(),
+            introductions: Introductions::new(config.max_members),
             probes: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             questions: BTreeMap::new(),
-            next_sync_at: Time::ZERO,
+            answered: BTreeMap::new(),
+            sync: Backoff::syncing(Time::ZERO),
+            synced_digest: 0,
             wake_at: Time::NEVER,
             rng,
             outputs: Vec::new(),
@@ -156,6 +160,11 @@ impl Membership {
     /// The own record.
     pub(crate) fn own(&self) -> &Record {
         &self.own
+    }
+
+    /// The addresses to fetch the list from.
+    pub(crate) fn seeds(&self) -> &[SocketAddr] {
+        &self.seeds
     }
 
     /// All other nodes.
@@ -191,7 +200,12 @@ impl Membership {
     /// Starts to join.
     pub(crate) fn join(&mut self, now: Time) {
         if self.phase == Phase::Idle {
-            self.phase = if self.seeds.is_empty() { Phase::Joined } else { Phase::Fetching };
+            if self.seeds.is_empty() {
+                (self.phase, self.joined_at) = (Phase::Joined, now);
+            } else {
+                self.phase = Phase::Fetching;
+                self.silence_at = now + schedule::SILENCE_LIMIT;
+            }
             self.seed_question = Backoff::fetching(now);
             self.wake_by(now);
         }
@@ -200,8 +214,7 @@ impl Membership {
     /// Says to every member that the node leaves.
     pub(crate) fn leave(&mut self, now: Time) {
         if self.is_active() {
-            // Others also believe a leave of the version they know.
-            self.own.version.version = self.own.version.version.saturating_add(1);
+            self.own.version.version += 1;
             self.phase = Phase::Leaving { repeats: schedule::LEAVE_REPEATS };
             self.wake_by(now);
         }
@@ -224,54 +237,69 @@ impl Membership {
         failed.map(|member| &member.record)
     }
 
-    /// A ping of a member showed the digest of its list.
-    pub(crate) fn compare_digest(&mut self, from: NodePrefix, digest: u64, now: Time) {
-        if digest != self.digest() && now >= self.next_sync_at && self.is_active() {
-            self.next_sync_at = now + self.rng.around(schedule::SYNC_INTERVAL);
-            if let Some(token) =
-                self.list.alive(from).map(|record| record.locator).and_then(|to| self.ask(to, now))
-            {
-                self.outputs.push(Output::SendToMember(from, Message::ListRequest { token }));
-            }
+    /// There is a session with this node, as was asked for or because it began one.
+    pub(crate) fn met(&mut self, node: NodePrefix, now: Time) {
+        self.introductions.remove(node);
+        match self.phase {
+            Phase::Fetching => self.ask_for_list(node, now),
+            Phase::Announcing | Phase::Joined => self.announce_to(node, now),
+            Phase::Idle | Phase::Leaving { .. } | Phase::Gone => {}
+        }
+        self.contact_introduced(now);
+    }
+
+    /// This node was heard, in its session. If it had failed, its answer to a join will show whether it hears
+    /// this one, too.
+    pub(crate) fn hear(&mut self, node: NodePrefix, now: Time) {
+        let has_failed = self.list.get(node).is_some_and(|member| member.state == MemberState::Failed);
+        if has_failed && self.is_active() && !self.unacknowledged.contains_key(&node) {
+            self.announce_to(node, now);
         }
     }
 
-    /// A node that is not a member here behaves like one. Its list tells why.
-    pub(crate) fn hear_stranger(&mut self, from: SocketAddr, now: Time) {
-        if now >= self.next_sync_at && self.is_active() {
-            self.next_sync_at = now + self.rng.around(schedule::SYNC_INTERVAL);
+    /// This node may not be a member any more. Gives its record if it was one.
+    pub(crate) fn remove(&mut self, node: NodePrefix) -> Option<Record> {
+        self.introductions.remove(node);
+        self.unacknowledged.remove(&node);
+        self.unreachable.remove(&node);
+        self.probes.remove(&node);
+        let member = self.list.remove(node)?;
+        (member.state == MemberState::Alive).then_some(member.record)
+    }
+
+    /// There is no session with this node any more, nor could another be had in time.
+    pub(crate) fn lose(&mut self, node: NodePrefix, now: Time) {
+        if self.list.fail(node, now) {
+            self.note_failed(node, now);
+        }
+    }
+
+    /// A ping of a member showed the digest of its list.
+    pub(crate) fn compare_digest(&mut self, from: NodePrefix, digest: u64, now: Time) {
+        let own = self.digest();
+        if digest == own || !self.is_active() {
+            return;
+        }
+        if own != self.synced_digest {
+            self.synced_digest = own;
+            self.sync.hasten(now, schedule::SYNC_INTERVAL);
+        }
+        if self.sync.is_due(now, |interval| self.rng.around(interval)) {
             self.ask_for_list(from, now);
         }
     }
 
-    /// Asks whoever is at `to` for the list. A failed member may have been where this node is now.
-    fn ask_for_list(&mut self, to: SocketAddr, now: Time) {
-        if to == self.own.locator {
-            return;
-        }
-        if let Some(token) = self.ask(to, now) {
-            self.outputs.push(Output::SendTo(to, Message::ListRequest { token }));
-        }
-    }
-
-    /// Notes a question and gives its token, unless too many are out.
-    fn ask(&mut self, to: SocketAddr, now: Time) -> Option<u64> {
+    /// Asks a node for its list, unless too many questions are out.
+    fn ask_for_list(&mut self, to: NodePrefix, now: Time) {
         if self.questions.len() >= schedule::MAX_QUESTIONS {
             self.questions.retain(|_, question| question.expires_at > now);
         }
-        (self.questions.len() < schedule::MAX_QUESTIONS).then(|| {
+        if self.questions.len() < schedule::MAX_QUESTIONS {
             let token = self.rng.u64();
             let expires_at = now + schedule::QUESTION_TIMEOUT;
             self.questions.insert(token, Question { to, expires_at });
-            token
-        })
-    }
-
-    fn answer(&mut self, to: AnswerTo, message: Message) {
-        self.outputs.push(match to {
-            AnswerTo::Member(prefix) => Output::SendToMember(prefix, message),
-            AnswerTo::Address(address) => Output::SendTo(address, message),
-        });
+            self.outputs.push(Output::Send(to, Message::ListRequest { token }));
+        }
     }
 
     fn wake_by(&mut self, at: Time) {

@@ -1,202 +1,177 @@
 //! What membership does with the messages of others.
 
-use core::net::SocketAddr;
-
 use crate::error::RejectReason;
-use crate::membership::list::Merged;
-use crate::membership::schedule::Backoff;
-use crate::membership::{AnswerTo, Membership, Output, Phase};
-use crate::node::{MemberState, NodeId, NodePrefix};
+use crate::membership::list::{INCUMBENT_AFTER, Merged};
+use crate::membership::schedule::{self, Announcement, Backoff};
+use crate::membership::{Membership, Output, Phase};
+use crate::node::{MemberState, NodePrefix};
 use crate::time::Time;
-use crate::wire::control::{Listed, MAX_CONTROL_LEN, Message};
+use crate::wire::control::{Listed, Message};
 use crate::wire::record::{Record, RecordVersion};
 
 impl Membership {
-    /// A join, or a changed record, from the node itself; refusals go to `from`.
-    pub(crate) fn handle_join(&mut self, from: AnswerTo, record: Record, known: RecordVersion, now: Time) {
-        let (prefix, version) = (record.id.prefix(), record.version);
-        let merged = if record.id == self.own.id {
-            Merged::Refused(RejectReason::IdTaken)
-        } else {
-            self.merge_alive(record, now)
-        };
-        if let Merged::Refused(reason) = merged {
+    /// A join, or a changed record, from the node itself.
+    pub(crate) fn handle_join(&mut self, record: Record, known: RecordVersion, now: Time) {
+        let (from, version) = (record.id.prefix(), record.version);
+        if let Merged::Refused(reason) = self.merge(record, now) {
             self.outputs.push(Output::Refused(reason));
-            self.answer(from, Message::JoinReject { version, reason });
+            self.outputs.push(Output::Send(from, Message::JoinReject { version, reason }));
             return;
         }
-        self.revive(prefix, now);
+        self.revive(from, now);
         if known == self.own.version {
-            self.unacknowledged.remove(&prefix);
+            self.unacknowledged.remove(&from);
         }
-        if self.list.alive(prefix).is_some() {
+        if self.list.alive(from).is_some() {
             let ack = Message::JoinAck { known: version, record: self.own.clone() };
-            self.outputs.push(Output::SendToMember(prefix, ack));
+            self.outputs.push(Output::Send(from, ack));
         }
     }
 
-    /// A member acknowledges the own record.
-    pub(crate) fn handle_join_ack(
-        &mut self,
-        from: NodePrefix,
-        known: RecordVersion,
-        record: Record,
-        now: Time,
-    ) {
-        if from != record.id.prefix() || self.list.get(from).is_none() {
-            self.outputs.push(Output::Unexpected);
-            return;
-        }
+    /// A member acknowledges the own record, and sends its own.
+    pub(crate) fn handle_join_ack(&mut self, known: RecordVersion, record: Record, now: Time) {
+        let from = record.id.prefix();
         if known == self.own.version {
             self.unacknowledged.remove(&from);
             if self.phase != Phase::Joined {
-                self.phase = Phase::Joined;
+                (self.phase, self.joined_at) = (Phase::Joined, now);
+                self.withdraw_at = Time::NEVER;
                 self.outputs.push(Output::Joined(from));
             }
         }
-        self.merge_alive(record, now);
+        match self.merge(record, now) {
+            Merged::Refused(reason) => self.outputs.push(Output::Refused(reason)),
+            Merged::Unchanged | Merged::Alive => self.revive(from, now),
+        }
     }
 
     /// A member refuses the own record.
     pub(crate) fn handle_join_reject(
         &mut self,
         from: NodePrefix,
-        address: Option<SocketAddr>,
         version: RecordVersion,
         reason: RejectReason,
         now: Time,
     ) {
-        let locator = self.list.alive(from).map(|record| record.locator);
-        match self.unacknowledged.get_mut(&from).zip(address.or(locator)) {
-            Some((backoff, by)) if version == self.own.version => {
-                *backoff = Backoff::rejected(now);
-                self.outputs.push(Output::Rejected(by, reason));
-                if self.phase == Phase::Announcing {
-                    self.withdraw(now);
-                }
+        match self.unacknowledged.get_mut(&from) {
+            Some(announcement) if version == self.own.version => {
+                announcement.backoff = Backoff::rejected(now);
+                self.be_rejected(from, reason, now);
             }
             _ => self.outputs.push(Output::Unexpected),
+        }
+    }
+
+    /// A member refuses the own node, or even a session with it. A joiner then waits a little for one that does
+    /// not: a single member cannot keep it out.
+    pub(crate) fn be_rejected(&mut self, by: NodePrefix, reason: RejectReason, now: Time) {
+        self.outputs.push(Output::Rejected(by, reason));
+        if matches!(self.phase, Phase::Fetching | Phase::Announcing) {
+            self.withdraw_at = self.withdraw_at.min(now + schedule::REFUSAL_PATIENCE);
+            self.wake_by(self.withdraw_at);
         }
     }
 
     /// Starts over some time later: what is in the way may be the node's own former life, and a node that is
     /// refused must not disturb those who are members.
-    fn withdraw(&mut self, now: Time) {
+    pub(super) fn withdraw(&mut self, now: Time) {
+        self.withdraw_at = Time::NEVER;
         self.list.clear();
         self.unacknowledged.clear();
+        self.introductions.clear();
         self.probes.clear();
         self.unreachable.clear();
         self.questions.clear();
         self.phase = Phase::Fetching;
         self.seed_question = Backoff::fetching_again(now);
+        self.silence_at = Time::NEVER;
         self.outputs.push(Output::Withdrawn);
     }
 
     /// A member says that it leaves.
-    pub(crate) fn handle_leave(&mut self, from: NodePrefix, message: Message, now: Time) {
-        match message {
-            Message::Leave { id, version } if id.prefix() == from => self.merge_left(id, version, now),
-            _ => self.outputs.push(Output::Unexpected),
+    pub(crate) fn handle_leave(&mut self, from: NodePrefix, version: RecordVersion, now: Time) {
+        if self.list.leave(from, version, now) {
+            self.unacknowledged.remove(&from);
+            self.unreachable.remove(&from);
+            self.outputs.push(Output::Left(from));
         }
+        self.probes.remove(&from);
     }
 
-    /// Somebody asks for the list.
-    pub(crate) fn handle_list_request(&mut self, to: AnswerTo, token: u64) {
-        let own = Listed { record: self.own.clone(), state: MemberState::Alive };
-        let others =
-            self.list.members().map(|member| Listed { record: member.record.clone(), state: member.state });
-        let mut parts = Vec::new();
-        let mut part: Vec<Listed> = Vec::new();
-        let mut len = LIST_OVERHEAD;
-        for listed in core::iter::once(own).chain(others) {
-            let entry_len = listed_len(&listed);
-            if len + entry_len > MAX_CONTROL_LEN {
-                parts.push(core::mem::take(&mut part));
-                len = LIST_OVERHEAD;
-            }
-            len += entry_len;
-            part.push(listed);
+    /// A node asks for the list.
+    pub(crate) fn handle_list_request(&mut self, from: NodePrefix, token: u64, now: Time) {
+        self.answered.retain(|_, at| now.since(*at) < schedule::ANSWER_INTERVAL);
+        if self.answered.contains_key(&from) {
+            return;
         }
-        parts.push(part);
-        for entries in parts {
-            self.answer(to, Message::List { token, entries });
-        }
+        self.answered.insert(from, now);
+        let listed =
+            |record: &Record| Listed { id: record.id, version: record.version, locator: record.locator };
+        let all: Vec<Listed> = core::iter::once(&self.own).chain(self.alive()).map(listed).collect();
+        let parts = all.chunks(Listed::MAX_ENTRIES).map(<[Listed]>::to_vec);
+        self.outputs.extend(parts.map(|entries| Output::Send(from, Message::List { token, entries })));
     }
 
-    /// A part of somebody's list.
-    pub(crate) fn handle_list(&mut self, sender: NodePrefix, token: u64, entries: Vec<Listed>, now: Time) {
-        let Some(question) = self.questions.get(&token).filter(|question| question.expires_at > now).copied()
-        else {
+    /// A part of a node's list.
+    pub(crate) fn handle_list(&mut self, from: NodePrefix, token: u64, entries: &[Listed], now: Time) {
+        let question = self.questions.get(&token);
+        if question.is_none_or(|question| question.expires_at <= now || question.to != from) {
             self.outputs.push(Output::Unexpected);
             return;
-        };
+        }
         self.seed_question = Backoff::seeking(now);
+        self.silence_at = Time::NEVER;
         if self.phase == Phase::Fetching {
             self.phase = Phase::Announcing;
-            self.outputs.push(Output::ListFetched(question.to));
+            self.outputs.push(Output::ListFetched(from));
+            self.announce_to(from, now);
         }
-        for Listed { record, state } in entries {
-            let prefix = record.id.prefix();
-            if prefix == self.own.id.prefix() {
-                self.hear_of_oneself(sender, record, state, now);
-                continue;
+        self.revive(from, now);
+        for listed in entries {
+            self.hear_of(listed, from, now);
+        }
+        self.contact_introduced(now);
+    }
+
+    /// The member `from` lists a node.
+    fn hear_of(&mut self, listed: &Listed, from: NodePrefix, now: Time) {
+        let prefix = listed.id.prefix();
+        if prefix == self.own.id.prefix() {
+            if listed.version != self.own.version {
+                self.announce_to(from, now);
             }
-            match state {
-                MemberState::Alive => {
-                    if let Merged::Refused(reason) = self.merge_alive(record, now) {
-                        self.outputs.push(Output::Refused(reason));
-                    }
-                    // Whoever answers lives, whatever was believed of it.
-                    if prefix == sender {
-                        self.revive(prefix, now);
-                    }
+            return;
+        }
+        match self.list.get(prefix) {
+            // Who holds the older record shows when the member is asked for it.
+            Some(member) if member.state == MemberState::Alive => {
+                if member.record.version != listed.version && !self.unacknowledged.contains_key(&prefix) {
+                    self.announce_to(prefix, now);
                 }
-                MemberState::Left if self.list.get(prefix).is_some() => {
-                    self.merge_left(record.id, record.version, now);
-                }
-                MemberState::Failed | MemberState::Left => self.remember(record, state, now),
             }
+            Some(member)
+                if member.state == MemberState::Left && !listed.version.supersedes(member.record.version) => {
+            }
+            _ => self.introductions.add(listed, from),
         }
     }
 
-    /// A member's list holds the own node.
-    fn hear_of_oneself(&mut self, sender: NodePrefix, record: Record, state: MemberState, now: Time) {
-        let is_other = record.id != self.own.id || record.locator != self.own.locator;
-        if is_other && state == MemberState::Alive {
-            self.outputs.push(Output::Rejected(record.locator, RejectReason::IdTaken));
-        } else if record.version > self.own.version
-            || (state == MemberState::Left && record.version == self.own.version)
-        {
-            self.outlive(record.version, now);
-        } else if state == MemberState::Failed && self.list.alive(sender).is_some() {
-            self.announce_to(sender, now);
-        }
+    /// Contacts those introduced nodes whose turn it is.
+    pub(super) fn contact_introduced(&mut self, now: Time) {
+        self.outputs.extend(self.introductions.next(now).into_iter().map(Output::Contact));
+        self.wake_by(self.introductions.deadline());
     }
 
-    /// Makes the own record newer than one of a former life.
-    fn outlive(&mut self, version: RecordVersion, now: Time) {
-        let is_new_life = version.incarnation > self.own.version.incarnation;
-        self.own.version =
-            RecordVersion { incarnation: version.incarnation, version: version.version.saturating_add(1) };
-        if is_new_life {
-            self.outputs.push(Output::Renewed);
-        }
-        let members: Vec<NodePrefix> = self.alive().map(|record| record.id.prefix()).collect();
-        for prefix in members {
-            self.announce_to(prefix, now);
-        }
-    }
-
-    fn merge_alive(&mut self, record: Record, now: Time) -> Merged {
+    fn merge(&mut self, record: Record, now: Time) -> Merged {
         let prefix = record.id.prefix();
         if let Some(reason) = record.conflict_with(&self.own) {
-            if self.own.is_before(&record) {
+            if self.own.is_before(&record) || now.since(self.joined_at) >= INCUMBENT_AFTER {
                 return Merged::Refused(reason);
             }
-            self.outputs.push(Output::Rejected(record.locator, reason));
+            self.outputs.push(Output::Rejected(prefix, reason));
         }
         let mut displaced: Vec<NodePrefix> = self.alive().map(|other| other.id.prefix()).collect();
-        let merged = self.list.merge_alive(record, now);
+        let merged = self.list.merge(record, now);
         if merged == Merged::Alive {
             displaced.retain(|other| self.list.alive(*other).is_none());
             for other in displaced {
@@ -207,26 +182,6 @@ impl Membership {
         merged
     }
 
-    fn merge_left(&mut self, id: NodeId, version: RecordVersion, now: Time) {
-        let prefix = id.prefix();
-        if self.list.merge_left(id, version, now) == Merged::Left {
-            self.unacknowledged.remove(&prefix);
-            self.unreachable.remove(&prefix);
-            self.outputs.push(Output::Left(prefix));
-        }
-        self.probes.remove(&prefix);
-    }
-
-    fn remember(&mut self, record: Record, state: MemberState, now: Time) {
-        let prefix = record.id.prefix();
-        let is_unknown = self.list.get(prefix).is_none();
-        self.list.remember(record, state, now);
-        if is_unknown && state == MemberState::Failed {
-            self.probes.insert(prefix, Backoff::probing(now));
-            self.wake_by(now);
-        }
-    }
-
     /// Takes a failed member back: it was heard.
     pub(crate) fn revive(&mut self, prefix: NodePrefix, now: Time) {
         if self.list.revive(prefix, now) {
@@ -235,36 +190,30 @@ impl Membership {
     }
 
     fn admit(&mut self, prefix: NodePrefix, now: Time) {
+        self.introductions.remove(prefix);
         self.probes.remove(&prefix);
         self.unreachable.remove(&prefix);
         self.outputs.push(Output::Alive(prefix));
         self.announce_to(prefix, now);
     }
 
-    fn announce_to(&mut self, prefix: NodePrefix, now: Time) {
-        self.unacknowledged.insert(prefix, Backoff::joining(now));
+    pub(super) fn announce_to(&mut self, prefix: NodePrefix, now: Time) {
+        self.unacknowledged.insert(prefix, Announcement::new(now));
         self.wake_by(now);
     }
-}
-
-/// Type and token of a list message.
-const LIST_OVERHEAD: usize = 9;
-
-fn listed_len(listed: &Listed) -> usize {
-    let mut bytes = vec![listed.state as u8];
-    listed.record.write(&mut bytes);
-    bytes.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, Security};
+    use crate::node::NodeId;
     use crate::rng::Rng;
+    use core::net::SocketAddr;
 
     fn config(id: u8, name: &str) -> Config {
         let locator = SocketAddr::from(([192, 0, 2, id], 4789));
-        Config::new(NodeId([id; 32]), name, locator, Security::None, [id; 32])
+        Config::new(name, locator, Security::None { id: NodeId([id; 32]) }, [id; 32])
     }
 
     fn record(id: u8, name: &str, incarnation: u64) -> Record {
@@ -281,7 +230,7 @@ mod tests {
         for (id, incarnation) in [(2, 9), (3, 5)] {
             let joining = record(id, "seoul", incarnation);
             let unknown = RecordVersion::default();
-            membership.handle_join(AnswerTo::Address(joining.locator), joining, unknown, now);
+            membership.handle_join(joining, unknown, now);
         }
         membership.timer(now);
         assert!(membership.list().alive(NodeId([3; 32]).prefix()).is_some(), "the first life stays");

@@ -1,8 +1,8 @@
-//! When membership repeats itself: joins, questions to seeds, probes of the failed, leaves.
+//! When membership repeats itself: joins, greetings of seeds, contacts with the failed, leaves.
 
 use core::time::Duration;
 
-use crate::membership::{Membership, Output, Phase};
+use crate::membership::{Contact, Membership, Output, Phase};
 use crate::node::NodePrefix;
 use crate::time::Time;
 use crate::wire::control::Message;
@@ -14,17 +14,27 @@ const JOIN_INTERVAL_MAX: Duration = Duration::from_secs(4);
 /// A refused join is tried again after this: what is in the way may be the node's own former life, which
 /// fails within about 5 s.
 const REJECTED_INTERVAL: Duration = Duration::from_secs(2);
-/// The next seed is asked after this while no list has come, and then after twice as long each time: four
+/// A node that is not a member here is sent the own record so often; it may have forgotten the session.
+const JOINS_TO_STRANGER: u8 = 5;
+/// A joiner that was refused waits this long for a member that takes it: above most round-trip times.
+pub(super) const REFUSAL_PATIENCE: Duration = Duration::from_millis(500);
+/// The next seed is greeted after this while no list has come, and then after twice as long each time: four
 /// questions in the first two seconds, since all of a join waits for one of them.
 const FETCH_INTERVAL: Duration = Duration::from_millis(250);
 const FETCH_INTERVAL_MAX: Duration = Duration::from_secs(5);
-/// A member asks a seed that is not a member after this, for ever: one side of a partition may know only it.
+/// A joiner that no seed has answered for this long says so: as long again as a handshake is tried for.
+pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(6);
+/// A member greets a seed that is not a member after this, for ever: one side of a partition may know only it.
 const SEED_INTERVAL: Duration = Duration::from_secs(15);
-/// A failed member is asked for its list after this, and then after twice as long each time.
+/// A failed member is contacted after this, and then after twice as long each time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
-/// Lists are asked for because of differing digests no more often than this.
+/// Lists are asked for because of differing digests no more often than this, and half as often each time that
+/// leads to nothing: two nodes may differ for good about a third that one of them refuses.
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(8);
+/// A node is sent the list no more often than this.
+pub(super) const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 /// An answer later than this is unexpected.
 pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most questions that are out at a time.
@@ -69,18 +79,42 @@ impl Backoff {
         Backoff { at: now + PROBE_INTERVAL, interval: PROBE_INTERVAL, max: PROBE_INTERVAL_MAX }
     }
 
+    pub(super) fn syncing(at: Time) -> Self {
+        Backoff { at, interval: SYNC_INTERVAL, max: SYNC_INTERVAL_MAX }
+    }
+
+    /// Goes back to `interval`: things have changed.
+    pub(super) fn hasten(&mut self, now: Time, interval: Duration) {
+        self.at = self.at.min(now + interval);
+        self.interval = interval;
+    }
+
     pub(super) fn seeking(now: Time) -> Self {
         Backoff { at: now + SEED_INTERVAL, interval: SEED_INTERVAL, max: SEED_INTERVAL }
     }
 
     /// True if the instant has come; it then moves on, `spread` being the interval with its jitter.
-    fn is_due(&mut self, now: Time, spread: impl FnOnce(Duration) -> Duration) -> bool {
+    pub(super) fn is_due(&mut self, now: Time, spread: impl FnOnce(Duration) -> Duration) -> bool {
         let is_due = now >= self.at;
         if is_due {
             self.at = now + spread(self.interval);
             self.interval = (self.interval * 2).min(self.max);
         }
         is_due
+    }
+}
+
+/// The own record on its way to a node until it is acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announcement {
+    pub(super) backoff: Backoff,
+    /// How often it was sent.
+    sent: u8,
+}
+
+impl Announcement {
+    pub(super) fn new(at: Time) -> Self {
+        Announcement { backoff: Backoff::joining(at), sent: 0 }
     }
 }
 
@@ -94,8 +128,12 @@ impl Membership {
             Phase::Idle | Phase::Gone => {}
             Phase::Leaving { repeats } => self.repeat_leave(repeats),
             Phase::Fetching | Phase::Announcing | Phase::Joined => {
-                self.ask_next_seed(now);
+                if now >= self.withdraw_at {
+                    self.withdraw(now);
+                }
+                self.greet_next_seed(now);
                 self.repeat_joins(now);
+                self.contact_introduced(now);
                 self.probe_failed(now);
                 self.fail_unreachable(now);
                 self.questions.retain(|_, question| question.expires_at > now);
@@ -105,7 +143,11 @@ impl Membership {
         self.wake_at = self.next_due(now);
     }
 
-    fn ask_next_seed(&mut self, now: Time) {
+    fn greet_next_seed(&mut self, now: Time) {
+        if now >= self.silence_at {
+            self.silence_at = now + 5 * SILENCE_LIMIT;
+            self.outputs.push(Output::SeedsSilent);
+        }
         if self.seeds.is_empty() || !self.seed_question.is_due(now, |interval| self.rng.around(interval)) {
             return;
         }
@@ -114,37 +156,34 @@ impl Membership {
             .map(|step| self.seeds[(self.next_seed + step) % self.seeds.len()])
             .find(|seed| !self.list.has_locator(*seed));
         self.next_seed = (self.next_seed + 1) % self.seeds.len();
-        if let Some(seed) = unheard {
-            self.ask_for_list(seed, now);
-        }
+        self.outputs.extend(unheard.map(Output::Greet));
     }
 
     fn repeat_joins(&mut self, now: Time) {
-        for (prefix, backoff) in &mut self.unacknowledged {
-            let Some(record) = self.list.alive(*prefix) else { continue };
-            if backoff.is_due(now, |interval| self.rng.around(interval)) {
-                let join = Message::Join { record: self.own.clone(), known: record.version };
-                self.outputs.push(Output::SendToMember(*prefix, join));
+        let (list, own) = (&self.list, &self.own);
+        let (rng, outputs) = (&mut self.rng, &mut self.outputs);
+        self.unacknowledged.retain(|prefix, announcement| {
+            let member = list.alive(*prefix);
+            if !announcement.backoff.is_due(now, |interval| rng.around(interval)) {
+                return true;
             }
-        }
+            let known = member.map(|record| record.version).unwrap_or_default();
+            outputs.push(Output::Send(*prefix, Message::Join { record: own.clone(), known }));
+            announcement.sent = announcement.sent.saturating_add(1);
+            member.is_some() || announcement.sent < JOINS_TO_STRANGER
+        });
     }
 
     fn probe_failed(&mut self, now: Time) {
-        let due: Vec<NodePrefix> = self
-            .probes
-            .iter_mut()
-            .filter_map(|(prefix, backoff)| {
-                backoff.is_due(now, |interval| self.rng.around(interval)).then_some(*prefix)
-            })
-            .collect();
-        for prefix in due {
-            match self.list.get(prefix).map(|member| member.record.locator) {
-                Some(locator) => self.ask_for_list(locator, now),
-                None => {
-                    self.probes.remove(&prefix);
-                }
+        let (list, rng, outputs) = (&self.list, &mut self.rng, &mut self.outputs);
+        self.probes.retain(|prefix, backoff| {
+            let Some(member) = list.get(*prefix) else { return false };
+            if backoff.is_due(now, |interval| rng.around(interval)) {
+                let (id, locator) = (member.record.id, member.record.locator);
+                outputs.push(Output::Contact(Contact { id, locator, via: None }));
             }
-        }
+            true
+        });
     }
 
     fn fail_unreachable(&mut self, now: Time) {
@@ -172,9 +211,9 @@ impl Membership {
     }
 
     fn repeat_leave(&mut self, repeats: u8) {
-        let leave = Message::Leave { id: self.own.id, version: self.own.version };
+        let leave = Message::Leave { version: self.own.version };
         for record in self.list.all_alive() {
-            self.outputs.push(Output::SendToMember(record.id.prefix(), leave.clone()));
+            self.outputs.push(Output::Send(record.id.prefix(), leave.clone()));
         }
         self.phase = match repeats.checked_sub(1) {
             Some(repeats) => Phase::Leaving { repeats },
@@ -191,10 +230,12 @@ impl Membership {
             Phase::Leaving { .. } => now + LEAVE_INTERVAL,
             Phase::Fetching | Phase::Announcing | Phase::Joined => {
                 let seeds = if self.seeds.is_empty() { Time::NEVER } else { self.seed_question.at };
-                let joins = self.unacknowledged.values().map(|backoff| backoff.at);
+                let joins = self.unacknowledged.values().map(|announcement| announcement.backoff.at);
                 let probes = self.probes.values().map(|backoff| backoff.at);
                 let failures = self.unreachable.values().map(|since| *since + UNREACHABLE_TIMEOUT);
-                joins.chain(probes).chain(failures).fold(seeds, Time::min)
+                let others =
+                    seeds.min(self.silence_at).min(self.withdraw_at).min(self.introductions.deadline());
+                joins.chain(probes).chain(failures).fold(others, Time::min)
             }
         }
     }

@@ -1,98 +1,348 @@
-//! What two members share: counters, the replay window, and the seal between them.
+//! Sessions: what two nodes share so that nobody else can read, change or repeat what they send each other.
 //!
-//! With [`Security::None`](crate::Security::None) sealing writes a tag of zeros and opening checks that it
-//! is zero; counters, epochs and the replay window work as they will under keys. A session knows its peer
-//! only as two epochs: not its address, not its paths.
+//! A session comes of a handshake (Noise IK with the network key mixed in first), is renewed every two minutes
+//! and ends when that fails. Here is the table of all sessions, which asks for datagrams to be sent and is told
+//! of those that arrive; keys and seals are handed to the data plane. Knows nothing of members, paths or
+//! latencies: who is a member is told to it, and so is by what way a datagram came.
 
+mod handshake;
+mod hop;
+mod limit;
+mod noise;
+mod outer;
+mod path;
 mod replay;
+mod schedule;
+mod seal;
+mod shared;
+mod suite;
+mod table;
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
+use arrayvec::ArrayVec;
 
-use crate::stats::Counter;
+pub(crate) use outer::OuterKey;
+pub(crate) use path::{SealedPath, tag_relays};
+pub(crate) use seal::SHARED_TAIL_LEN;
+pub(crate) use shared::SharedSeal;
+pub(crate) use table::Keys;
+
+use crate::config::{Cipher, Config, MAX_HOPS, Security};
+use crate::error::RejectReason;
+use crate::node::{NodeId, NodePrefix};
+use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::TAG_LEN;
-use crate::wire::header::{self, Header};
-use replay::ReplayWindow;
+use crate::wire::TYPE_HELLO;
+use crate::wire::handshake::{COOKIE_LEN, Hello, Introduction};
+use limit::Gate;
+use noise::{Identity, Initiator};
+use table::{Attempt, FRESH, Node};
 
-/// The tag of an unsealed datagram.
-const NO_TAG: [u8; TAG_LEN] = [0; TAG_LEN];
+/// Stands in the place of a cookie when none was given out.
+const NO_COOKIE: [u8; COOKIE_LEN] = [0; COOKIE_LEN];
+/// Greetings that are out at a time.
+const MAX_GREETINGS: usize = 64;
+/// A greeting is answered within this or not at all.
+const GREETING_EXPIRES: core::time::Duration = core::time::Duration::from_secs(5);
 
-/// The state shared with one peer, from its appearance to the end of its life or ours.
+/// By what way a datagram of a handshake goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Straight to this address.
+    Address(SocketAddr),
+    /// Through a member that reaches this node, which has this locator; through `relay` if none is known to, and
+    /// straight if there is no other way.
+    Through { relay: Option<NodePrefix>, to: NodePrefix, locator: SocketAddr },
+    /// On the path that frames take to this member.
+    Path(NodePrefix),
+    /// Through the relays with these locators, to the node whose locator is the last one.
+    Relays(ArrayVec<SocketAddr, MAX_HOPS>),
+}
+
+/// What the session table wants done or made known.
 #[derive(Debug)]
-pub(crate) struct Session {
-    /// The epoch of datagrams to the peer.
-    epoch_out: u8,
-    /// The epoch of datagrams from the peer.
-    epoch_in: u8,
-    next_counter: AtomicU64,
-    /// Locked only while a datagram of this peer is opened. Datagrams of one peer arrive at one socket, so
-    /// no other core waits for it.
-    window: Mutex<ReplayWindow>,
+pub(crate) enum Output {
+    /// Send a datagram of a handshake.
+    Send {
+        /// By what way.
+        route: Route,
+        /// Its type.
+        kind: u8,
+        /// Its content, to be sealed under the network key.
+        inner: Vec<u8>,
+    },
+    /// There are new keys for datagrams to this node; it does not know yet that they arrived.
+    Confirm(NodePrefix),
+    /// There is a session with this node: a new one, or the one that was asked for.
+    Met(NodePrefix),
+    /// There is no session with this node any more.
+    Closed(NodePrefix),
+    /// A node refuses a session.
+    Refused(NodePrefix, RejectReason),
+    /// Keys or addresses have changed.
+    Changed,
 }
 
-impl Session {
-    /// A session between this life of the node and that of a peer, both told by their incarnations.
-    ///
-    /// The numbers start at `now` in nanoseconds: a node that gave its peer up and took it back begins a new
-    /// session while the peer may still be in the former one, where lower numbers are repeats.
-    pub(crate) fn new(own_incarnation: u64, peer_incarnation: u64, now: Time) -> Self {
-        Session {
-            epoch_out: epoch(own_incarnation),
-            epoch_in: epoch(peer_incarnation),
-            next_counter: AtomicU64::new(now.as_nanos().max(1)),
-            window: Mutex::new(ReplayWindow::new()),
+/// A datagram of a handshake, opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) kind: u8,
+    /// Who sent it, as the header has it.
+    pub(crate) source: NodePrefix,
+    /// The address it came from: the last relay's if it was relayed.
+    pub(crate) from: SocketAddr,
+    /// The locators of the relays it came through, in order.
+    pub(crate) relays: &'a [SocketAddr],
+    pub(crate) inner: &'a [u8],
+}
+
+#[derive(Debug)]
+struct Greeting {
+    nonce: [u8; 16],
+    until: Time,
+}
+
+/// All sessions of the own node.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    identity: Identity,
+    own: NodeId,
+    incarnation: u64,
+    locator: SocketAddr,
+    cipher: Cipher,
+    allowed: Option<BTreeSet<NodeId>>,
+    nodes: BTreeMap<NodePrefix, Node>,
+    capacity: usize,
+    greetings: BTreeMap<SocketAddr, Greeting>,
+    gate: Gate,
+    /// Number of the latest own initiation.
+    sequence: u64,
+    wake_at: Time,
+    rng: Rng,
+    outputs: Vec<Output>,
+}
+
+impl Sessions {
+    pub(crate) fn new(config: &Config, mut rng: Rng) -> Self {
+        let allowed = match &config.security {
+            Security::Sealed(keys) => keys.allowed.clone(),
+            Security::None { .. } => None,
+        };
+        Sessions {
+            identity: Identity::new(&config.security),
+            own: config.id(),
+            incarnation: config.incarnation,
+            locator: config.locator,
+            cipher: config.cipher,
+            allowed,
+            nodes: BTreeMap::new(),
+            capacity: 2 * config.max_members,
+            greetings: BTreeMap::new(),
+            gate: Gate::new(rng.fork()),
+            sequence: 0,
+            wake_at: Time::NEVER,
+            rng,
+            outputs: Vec::new(),
         }
     }
 
-    /// The epoch that headers to the peer carry.
-    pub(crate) fn epoch_out(&self) -> u8 {
-        self.epoch_out
+    /// What has come up since the last call, in order.
+    pub(crate) fn take_outputs(&mut self) -> Vec<Output> {
+        core::mem::take(&mut self.outputs)
     }
 
-    /// True if `header` belongs to the life of the peer that this session is with.
-    pub(crate) fn is_current(&self, header: &Header) -> bool {
-        header.epoch == self.epoch_in
+    /// When [`timer`](Self::timer) wants to be called.
+    pub(crate) fn deadline(&self) -> Time {
+        self.wake_at
     }
 
-    /// Numbers the datagram that begins with `header` and gives the tag to end it with.
-    pub(crate) fn seal(&self, header: &mut [u8]) -> [u8; TAG_LEN] {
-        header::set_counter(header, self.next_counter.fetch_add(1, Ordering::Relaxed));
-        NO_TAG
+    /// Twelve random bytes for the seal of a handshake.
+    pub(crate) fn nonce(&mut self) -> [u8; 12] {
+        self.rng.array()
     }
 
-    /// Checks the tag at the end of `sealed` and that the datagram is new, and gives the content: kind,
-    /// segment and what follows.
-    pub(crate) fn open<'a>(&self, header: &Header, sealed: &'a mut [u8]) -> Result<&'a mut [u8], Counter> {
-        if !self.is_current(header) {
-            return Err(Counter::SourceEpoch);
+    /// Every node there is a session with.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodePrefix> {
+        self.nodes.iter().filter(|(_, node)| !node.open_keys().is_empty()).map(|(prefix, _)| *prefix)
+    }
+
+    /// The identity of a node that there is a session with, or an attempt at one.
+    pub(crate) fn id(&self, prefix: NodePrefix) -> Option<NodeId> {
+        self.nodes.get(&prefix).map(|node| node.id)
+    }
+
+    /// The keys that datagrams to a node are sealed with.
+    pub(crate) fn keys(&self, prefix: NodePrefix) -> Option<&Arc<Keys>> {
+        self.nodes.get(&prefix)?.current.as_ref()
+    }
+
+    /// The keys that datagrams of a node may be sealed with.
+    pub(crate) fn open_keys(&self, prefix: NodePrefix) -> ArrayVec<Arc<Keys>, { Keys::MAX_OPEN }> {
+        self.nodes.get(&prefix).map(Node::open_keys).unwrap_or_default()
+    }
+
+    /// The address at which a node was last heard without a relay.
+    pub(crate) fn address(&self, prefix: NodePrefix) -> Option<SocketAddr> {
+        self.nodes.get(&prefix)?.address()
+    }
+
+    /// The way to a node by which it was last heard, or by which its handshake came.
+    pub(crate) fn route(&self, prefix: NodePrefix) -> Option<Route> {
+        let node = self.nodes.get(&prefix)?;
+        node.address().map(Route::Address).or_else(|| node.route.clone())
+    }
+
+    /// The locator that a node gave in its handshake.
+    pub(crate) fn locator(&self, prefix: NodePrefix) -> Option<SocketAddr> {
+        self.nodes.get(&prefix).map(|node| node.locator)
+    }
+
+    /// Whether a session's keys are to be renewed.
+    pub(crate) fn set_member(&mut self, prefix: NodePrefix, is_member: bool) {
+        if let Some(node) = self.nodes.get_mut(&prefix) {
+            node.is_member = is_member;
+            let deadline = node.deadline();
+            self.wake_by(deadline);
         }
-        let content = open_unnumbered(sealed)?;
-        if !self.window.lock().accept(header.counter) {
-            return Err(Counter::Replayed);
-        }
-        Ok(content)
     }
-}
 
-/// Gives the tag that ends a datagram to or from a node that there is no session with.
-pub(crate) fn seal_unnumbered() -> [u8; TAG_LEN] {
-    NO_TAG
-}
+    /// Replaces the list of nodes that may be members, and gives those that may not any more: their sessions
+    /// have ended.
+    pub(crate) fn set_allowed(&mut self, allowed: Option<BTreeSet<NodeId>>) -> Vec<NodePrefix> {
+        self.allowed = allowed;
+        let is_allowed = |id: &NodeId| self.allowed.as_ref().is_none_or(|allowed| allowed.contains(id));
+        let removed: Vec<NodePrefix> =
+            self.nodes.iter().filter(|(_, node)| !is_allowed(&node.id)).map(|(prefix, _)| *prefix).collect();
+        for prefix in &removed {
+            self.nodes.remove(prefix);
+        }
+        removed
+    }
 
-/// Opens a datagram of a node that there is no session with: its tag is checked, its counter is not.
-pub(crate) fn open_unnumbered(sealed: &mut [u8]) -> Result<&mut [u8], Counter> {
-    let (content, tag) = sealed.split_last_chunk_mut::<TAG_LEN>().ok_or(Counter::DatagramTruncated)?;
-    if *tag == NO_TAG { Ok(content) } else { Err(Counter::Tag) }
-}
+    fn is_allowed(&self, id: &NodeId) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(id))
+    }
 
-/// Checks the hop tag that a relay or the destination finds in its entry of the path.
-pub(crate) fn verify_hop_tag(header: &Header) -> Result<(), Counter> {
-    if header.hop_tag == 0 { Ok(()) } else { Err(Counter::Tag) }
-}
+    /// Gets a session with whoever is at an address. Each call sends one greeting.
+    pub(crate) fn greet(&mut self, address: SocketAddr, now: Time) {
+        let at = |node: &Node| node.address() == Some(address) || node.locator == address;
+        let known = self.nodes.iter().find(|(_, node)| at(node) && node.is_heard(FRESH, now));
+        if let Some((prefix, _)) = known {
+            self.outputs.push(Output::Met(*prefix));
+            return;
+        }
+        let is_tried = |node: &Node| node.attempt.as_ref().is_some_and(|attempt| attempt.locator == address);
+        if self.nodes.values().any(is_tried) {
+            return;
+        }
+        if self.greetings.len() >= MAX_GREETINGS && !self.greetings.contains_key(&address) {
+            return;
+        }
+        let until = now + GREETING_EXPIRES;
+        let nonce = self.rng.array();
+        let greeting = self.greetings.entry(address).or_insert(Greeting { nonce, until });
+        greeting.until = until;
+        let inner = Hello { nonce: greeting.nonce }.to_bytes();
+        self.outputs.push(Output::Send { route: Route::Address(address), kind: TYPE_HELLO, inner });
+        self.wake_by(until);
+    }
 
-/// Folds an incarnation into the eight bits a header has for it.
-pub(crate) fn epoch(incarnation: u64) -> u8 {
-    incarnation.to_be_bytes().into_iter().fold(0, |folded, byte| folded.rotate_left(1) ^ byte)
+    /// Gets a session with a node, at its locator or through a member that reaches it.
+    pub(crate) fn contact(&mut self, id: NodeId, locator: SocketAddr, via: Option<NodePrefix>, now: Time) {
+        let prefix = id.prefix();
+        if id == self.own || !self.is_allowed(&id) {
+            return;
+        }
+        match self.nodes.get_mut(&prefix) {
+            Some(node) if node.id != id => {}
+            Some(node) if node.is_heard(FRESH, now) => self.outputs.push(Output::Met(prefix)),
+            Some(Node { attempt: Some(attempt), .. }) => attempt.via = attempt.via.or(via),
+            _ => {
+                if self.make_room(id, locator, now) {
+                    self.begin(prefix, locator, via, NO_COOKIE, now);
+                }
+            }
+        }
+    }
+
+    /// Makes an entry for a node unless there is one; false if there is no room.
+    fn make_room(&mut self, id: NodeId, locator: SocketAddr, now: Time) -> bool {
+        let prefix = id.prefix();
+        if self.nodes.contains_key(&prefix) {
+            return true;
+        }
+        if self.nodes.len() >= self.capacity {
+            let strangers = self.nodes.iter().filter(|(_, node)| !node.is_member);
+            let oldest = strangers.min_by_key(|(_, node)| node.heard_at).map(|(prefix, _)| *prefix);
+            let Some(oldest) = oldest else { return false };
+            self.nodes.remove(&oldest);
+            self.outputs.extend([Output::Closed(oldest), Output::Changed]);
+        }
+        let [epoch] = self.rng.array();
+        self.nodes.insert(prefix, Node::new(id, locator, epoch, now));
+        true
+    }
+
+    /// Begins a handshake with a node that has an entry.
+    fn begin(
+        &mut self,
+        prefix: NodePrefix,
+        locator: SocketAddr,
+        via: Option<NodePrefix>,
+        cookie: [u8; COOKIE_LEN],
+        now: Time,
+    ) {
+        self.sequence = now.as_nanos().max(self.sequence + 1);
+        let introduction = self.introduction(self.sequence);
+        let Some(node) = self.nodes.get_mut(&prefix) else { return };
+        let (id, epoch) = (node.id, node.take_epoch());
+        let payload = Introduction { epoch, ..introduction }.to_bytes();
+        let (initiator, message) = Initiator::start(&self.identity, id, &payload, &mut self.rng);
+        let attempt = Attempt { initiator, message, cookie, epoch, locator, via, sent: 0, next_at: now };
+        if let Some(node) = self.nodes.get_mut(&prefix) {
+            node.attempt = Some(attempt);
+        }
+        self.retry(prefix, now);
+        self.wake_for(prefix);
+    }
+
+    /// A datagram of a node arrived that its session's keys opened: which keys, by their epoch, and what number.
+    /// `address` is where it came from if no relay passed it on.
+    pub(crate) fn heard(
+        &mut self,
+        from: NodePrefix,
+        epoch: u8,
+        counter: u64,
+        address: Option<SocketAddr>,
+        now: Time,
+    ) {
+        if self.nodes.get(&from).is_some_and(|node| node.is_pending(epoch)) {
+            self.promote(from, now);
+        }
+        let Some(node) = self.nodes.get_mut(&from) else { return };
+        node.heard_at = now;
+        let Some(keys) = node.current.as_ref().filter(|keys| keys.epoch_in == epoch) else { return };
+        if keys.seal.sealed() >= seal::REKEY_AFTER {
+            node.rekey_at = now;
+        }
+        if let Some(address) = address
+            && node.locate(address, counter)
+        {
+            self.outputs.push(Output::Changed);
+        }
+        self.wake_for(from);
+    }
+
+    fn wake_for(&mut self, prefix: NodePrefix) {
+        if let Some(deadline) = self.nodes.get(&prefix).map(Node::deadline) {
+            self.wake_by(deadline);
+        }
+    }
+
+    fn wake_by(&mut self, at: Time) {
+        self.wake_at = self.wake_at.min(at);
+    }
 }

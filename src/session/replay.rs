@@ -1,53 +1,77 @@
-//! The replay window: which counters have been seen (RFC 6479).
+//! The replay window: which counters have been seen (after RFC 6479), shared by threads without a lock.
+//!
+//! It knows neither whose counters these are nor what they number.
 
-/// How far a counter may lie behind the highest one seen.
+use core::cmp::Ordering::{Equal, Greater, Less};
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// How far a counter may lie behind the highest one seen and still be accepted for sure.
 pub(crate) const WINDOW: u64 = 8192;
 
-const WORD: u64 = u64::BITS as u64;
-/// One word more than the window, so that the word being cleared never holds live bits.
-const WORDS: u64 = WINDOW / WORD + 1;
+/// Counters of one block.
+const BLOCK: u64 = 32;
+/// One block more than the window, since the newest one is seldom full.
+const BLOCKS: u64 = WINDOW / BLOCK + 1;
+/// The first counter whose block has no number of 32 bits; far above the most that one key may seal.
+const END: u64 = BLOCK << 32;
 
-/// The last [`WINDOW`] counters of one sender.
-#[derive(Debug)]
+/// The latest counters of one sender.
 pub(crate) struct ReplayWindow {
-    highest: u64,
-    seen: [u64; WORDS as usize],
+    /// Block *b* has word *b* modulo [`BLOCKS`], until a newer one takes it: in the upper half the number of
+    /// the block, in the lower half a bit for each of its counters that was seen. As both change in one
+    /// step, no thread can take the bits of one block for those of another.
+    words: [AtomicU64; BLOCKS as usize],
 }
 
 impl ReplayWindow {
+    /// A window that has seen counter 0, which numbers nothing.
     pub(crate) fn new() -> Self {
-        ReplayWindow { highest: 0, seen: [0; WORDS as usize] }
+        ReplayWindow { words: core::array::from_fn(|word| AtomicU64::new(u64::from(word == 0))) }
     }
 
-    /// Marks `counter` as seen; false if it was seen before or lies behind the window.
-    pub(crate) fn accept(&mut self, counter: u64) -> bool {
-        if self.highest.checked_sub(counter).is_some_and(|behind| behind >= WINDOW) {
+    /// Marks `counter` as seen; false if it was seen before, lies behind the window, is 0, or is not below
+    /// 2^37.
+    pub(crate) fn accept(&self, counter: u64) -> bool {
+        if counter >= END {
             return false;
         }
-        let word = counter / WORD;
-        if counter > self.highest {
-            let newest = self.highest / WORD;
-            for skipped in (newest + 1..=word).take(WORDS as usize) {
-                self.seen[(skipped % WORDS) as usize] = 0;
+        let block = counter / BLOCK;
+        let bit = 1 << (counter % BLOCK);
+        let word = &self.words[(block % BLOCKS) as usize];
+        let mut held = word.load(Ordering::Relaxed);
+        loop {
+            let new = match (held >> 32).cmp(&block) {
+                Less => block << 32 | bit,
+                Equal if held & bit == 0 => held | bit,
+                Equal | Greater => return false,
+            };
+            match word.compare_exchange_weak(held, new, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(changed) => held = changed,
             }
-            self.highest = counter;
         }
-        let bit = 1 << (counter % WORD);
-        let slot = &mut self.seen[(word % WORDS) as usize];
-        let is_new = *slot & bit == 0;
-        *slot |= bit;
-        is_new
+    }
+}
+
+impl fmt::Debug for ReplayWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplayWindow(..)")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
+    use std::collections::BTreeSet;
+    use std::thread;
 
     #[test]
     fn each_counter_is_accepted_once_wherever_it_lies_in_the_window() {
-        let mut window = ReplayWindow::new();
+        let window = ReplayWindow::new();
         let cases = [
+            (0, false),
             (1, true),
             (1, false),
             (9, true),
@@ -57,17 +81,17 @@ mod tests {
             (WINDOW, true),
             (WINDOW - 1, true),
             (WINDOW - 1, false),
-            (WINDOW + 8, true),
+            (WINDOW + BLOCK, true),
             (8, false),
             (9, false),
-            (10, true),
+            (BLOCK, true),
             (WINDOW * 3, true),
+            (WINDOW * 2 - BLOCK, false),
+            (WINDOW * 2, true),
             (WINDOW * 2, false),
-            (WINDOW * 2 + 1, true),
-            (WINDOW * 2 + 1, false),
-            (u64::MAX, true),
-            (u64::MAX, false),
-            (u64::MAX - 1, true),
+            (END - 1, true),
+            (END - 1, false),
+            (END - 1 - WINDOW, true),
             (5, false),
         ];
         for (counter, accepted) in cases {
@@ -76,10 +100,60 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_too_large_to_be_remembered_is_refused() {
+        let window = ReplayWindow::new();
+        assert!([1 << 37, u64::MAX, (1 << 37) + 1].into_iter().all(|counter| !window.accept(counter)));
+        assert!(window.accept(1), "and nothing is forgotten for it");
+    }
+
+    #[test]
     fn a_shuffled_stream_is_accepted_whole_and_only_once() {
-        let mut window = ReplayWindow::new();
+        let window = ReplayWindow::new();
         let shuffled: Vec<u64> = (0..WINDOW / 2).map(|i| i * 2741 % (WINDOW / 2) + 1).collect();
         assert!(shuffled.iter().all(|&counter| window.accept(counter)));
         assert!(!shuffled.iter().any(|&counter| window.accept(counter)));
+    }
+
+    #[test]
+    fn nothing_is_accepted_twice_and_nothing_in_the_window_is_refused_however_counters_jump() {
+        let mut rng = Rng::new([1; 32]);
+        let window = ReplayWindow::new();
+        let mut accepted = BTreeSet::new();
+        let mut highest = 0;
+        for _ in 0..200_000 {
+            let jump = if rng.u64().is_multiple_of(1000) { 3 * WINDOW } else { 8 };
+            let counter = (highest + 1 + rng.u64() % jump).saturating_sub(rng.u64() % (WINDOW + 400)).max(1);
+            let is_new = !accepted.contains(&counter);
+            let is_accepted = window.accept(counter);
+            assert!(is_new || !is_accepted, "{counter} is accepted twice");
+            assert!(is_accepted || !is_new || highest > counter + WINDOW, "{counter} is lost at {highest}");
+            if is_accepted {
+                accepted.insert(counter);
+                highest = highest.max(counter);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_see_the_same_counters_accept_each_exactly_once_between_them() {
+        let window = ReplayWindow::new();
+        // Within one window, so that none may be refused by all.
+        let accept_all = || (1..=WINDOW).filter(|&counter| window.accept(counter)).count() as u64;
+        let total: u64 = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(accept_all)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(total, WINDOW);
+    }
+
+    #[test]
+    fn threads_that_run_ahead_of_each_other_never_accept_a_counter_twice() {
+        let window = ReplayWindow::new();
+        let accepted = |_| (1..40 * WINDOW).filter(|&counter| window.accept(counter)).collect::<Vec<_>>();
+        let all: Vec<u64> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|n| scope.spawn(move || accepted(n))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     }
 }

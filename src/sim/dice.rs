@@ -5,19 +5,19 @@
 
 use core::hash::Hasher;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 /// A stream of random numbers that follows from a seed and a name.
 #[derive(Clone, Debug)]
-pub struct Dice(Xoshiro256PlusPlus);
+pub struct Dice(ChaCha8Rng);
 
 impl Dice {
     /// The stream called `name` under `seed`.
     pub fn named(seed: u64, name: &str) -> Self {
         let hash = SipHasher24::new_with_keys(seed, 0).hash(name.as_bytes());
-        Dice(Xoshiro256PlusPlus::seed_from_u64(hash))
+        Dice(ChaCha8Rng::seed_from_u64(hash))
     }
 
     /// Any 64 bits.

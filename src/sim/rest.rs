@@ -57,7 +57,7 @@ impl World {
         let pairs = sites.iter().flat_map(|&from| sites.iter().map(move |&to| (from, to)));
         let is_wrong = |&(from, to): &(usize, usize)| {
             let carries = self.carries(from, to) && self.carries(to, from);
-            from != to && carries != up.contains(&(self.config(from).id, self.config(to).id))
+            from != to && carries != up.contains(&(self.config(from).id(), self.config(to).id()))
         };
         let (from, to) = pairs.into_iter().find(is_wrong)?;
         let is_up = self.carries(from, to) && self.carries(to, from);
@@ -72,7 +72,7 @@ impl World {
     pub fn bad_path(&self) -> Option<Violation> {
         let sites = self.running();
         let index: BTreeMap<NodeId, usize> =
-            sites.iter().enumerate().map(|(index, &site)| (self.config(site).id, index)).collect();
+            sites.iter().enumerate().map(|(index, &site)| (self.config(site).id(), index)).collect();
         let mut judge: Option<Judge> = None;
         for (own, &site) in sites.iter().enumerate() {
             let status = self.status(site)?;

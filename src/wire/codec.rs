@@ -2,6 +2,8 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::config::is_locator;
+
 /// The bytes end too early, or a field holds a value that no sender writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
@@ -55,6 +57,17 @@ impl<'a> Reader<'a> {
             _ => return Err(Malformed),
         };
         Ok(SocketAddr::new(ip, self.u16()?))
+    }
+
+    /// An [`address`](Self::address) that a member can be reached at.
+    pub(crate) fn locator(&mut self) -> Result<SocketAddr, Malformed> {
+        let locator = self.address()?;
+        if is_locator(locator) { Ok(locator) } else { Err(Malformed) }
+    }
+
+    /// All bytes that are left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
     }
 
     pub(crate) fn is_empty(&self) -> bool {

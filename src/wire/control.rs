@@ -1,8 +1,10 @@
-//! Control messages: membership (§4.1) and latency (§4.2).
+//! Control messages: membership (§4.1) and latency (§4.2). All of them travel inside a session.
+
+use core::net::SocketAddr;
 
 use crate::error::RejectReason;
-use crate::node::{MemberState, NodeId, NodePrefix};
-use crate::wire::codec::{Malformed, Reader};
+use crate::node::{NodeId, NodePrefix};
+use crate::wire::codec::{Malformed, Reader, put_address};
 use crate::wire::record::{Record, RecordVersion};
 
 /// Longest control message, in bytes: with the longest header and the tag it fits an IPv6 packet of 1280
@@ -19,6 +21,7 @@ const PING: u8 = 7;
 const PONG: u8 = 8;
 const ROW: u8 = 9;
 const ROW_REQUEST: u8 = 10;
+const CONFIRM: u8 = 11;
 
 /// A row entry with this instead of a time says that the link is down.
 const DOWN: u32 = u32::MAX;
@@ -29,7 +32,7 @@ const LINK_DOWN: LinkLatency = LinkLatency { fast_us: DOWN, slow_us: DOWN, loss:
 pub(crate) enum Message {
     /// Asks for the member list.
     ListRequest { token: u64 },
-    /// A part of the member list; the parts can be merged in any order.
+    /// A part of the list of live members, in any order.
     List { token: u64, entries: Vec<Listed> },
     /// The sender joins, or says that its record has changed. `known` is the version of the receiver's
     /// record that the sender holds.
@@ -39,22 +42,27 @@ pub(crate) enum Message {
     /// The receiver's record of this version is refused.
     JoinReject { version: RecordVersion, reason: RejectReason },
     /// The sender leaves; `version` is newer than that of its last record.
-    Leave { id: NodeId, version: RecordVersion },
+    Leave { version: RecordVersion },
     /// Asks for a [`Pong`](Message::Pong).
     Ping(Ping),
     /// Answers a [`Ping`](Message::Ping).
     Pong(Pong),
-    /// A part of the sender's row of the latency database.
-    Row(Row),
+    /// A part of the sender's row of the latency database, with the digest of its member list for those whom
+    /// its pings do not reach.
+    Row { list_digest: u64, row: Row },
     /// Asks the receiver for what has changed in its row after version `from`.
     RowRequest { from: u64 },
+    /// Says nothing but that the sender has the keys it is sealed with.
+    Confirm,
 }
 
-/// A record of the member list with what the sender makes of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A live member as another one lists it: enough to find it and to see whether one holds its latest record.
+/// The record itself comes from the member alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
-    pub(crate) record: Record,
-    pub(crate) state: MemberState,
+    pub(crate) id: NodeId,
+    pub(crate) version: RecordVersion,
+    pub(crate) locator: SocketAddr,
 }
 
 /// A latency probe, with what lets the receiver notice that it has missed something.
@@ -109,6 +117,21 @@ pub(crate) struct LinkLatency {
     pub(crate) loss: u8,
 }
 
+impl Listed {
+    /// Longest entry, in bytes: one with an IPv6 address.
+    const MAX_LEN: usize = 32 + 12 + 19;
+    /// Most entries of one message.
+    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 9) / Listed::MAX_LEN;
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Listed {
+            id: NodeId(reader.array()?),
+            version: RecordVersion::read(reader)?,
+            locator: reader.locator()?,
+        })
+    }
+}
+
 impl RowEntry {
     /// Length of an entry, in bytes.
     pub(crate) const LEN: usize = 21;
@@ -116,7 +139,7 @@ impl RowEntry {
 
 impl Row {
     /// Most entries of one message.
-    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 17) / RowEntry::LEN;
+    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 25) / RowEntry::LEN;
 }
 
 impl Message {
@@ -135,7 +158,7 @@ impl Message {
                 let token = reader.u64()?;
                 let mut entries = Vec::new();
                 while !reader.is_empty() {
-                    entries.push(Listed { state: read_state(reader)?, record: Record::read(reader)? });
+                    entries.push(Listed::read(reader)?);
                 }
                 Message::List { token, entries }
             }
@@ -146,7 +169,7 @@ impl Message {
             JOIN_REJECT => {
                 Message::JoinReject { version: RecordVersion::read(reader)?, reason: read_reason(reader)? }
             }
-            LEAVE => Message::Leave { id: NodeId(reader.array()?), version: RecordVersion::read(reader)? },
+            LEAVE => Message::Leave { version: RecordVersion::read(reader)? },
             PING => Message::Ping(Ping {
                 token: reader.u64()?,
                 list_digest: reader.u64()?,
@@ -158,8 +181,9 @@ impl Message {
                 sent_at: reader.u64()?,
                 row_version: reader.u64()?,
             }),
-            ROW => Message::Row(read_row(reader)?),
+            ROW => Message::Row { list_digest: reader.u64()?, row: read_row(reader)? },
             ROW_REQUEST => Message::RowRequest { from: reader.u64()? },
+            CONFIRM => Message::Confirm,
             _ => return Err(Malformed),
         })
     }
@@ -170,9 +194,10 @@ impl Message {
             Message::ListRequest { token } => put(out, LIST_REQUEST, &[*token]),
             Message::List { token, entries } => {
                 put(out, LIST, &[*token]);
-                for Listed { record, state } in entries {
-                    out.push(*state as u8);
-                    record.write(out);
+                for Listed { id, version, locator } in entries {
+                    out.extend_from_slice(&id.0);
+                    version.write(out);
+                    put_address(out, *locator);
                 }
             }
             Message::Join { record, known } => put_join(out, JOIN, *known, record),
@@ -182,22 +207,22 @@ impl Message {
                 version.write(out);
                 out.push(*reason as u8);
             }
-            Message::Leave { id, version } => {
+            Message::Leave { version } => {
                 out.push(LEAVE);
-                out.extend_from_slice(&id.0);
                 version.write(out);
             }
             Message::Ping(ping) => put(out, PING, &[ping.token, ping.list_digest, ping.row_version]),
             Message::Pong(pong) => {
                 put(out, PONG, &[pong.token, pong.received_at, pong.sent_at, pong.row_version])
             }
-            Message::Row(row) => {
-                put(out, ROW, &[row.from, row.to]);
+            Message::Row { list_digest, row } => {
+                put(out, ROW, &[*list_digest, row.from, row.to]);
                 for entry in &row.entries {
                     put_row_entry(out, entry);
                 }
             }
             Message::RowRequest { from } => put(out, ROW_REQUEST, &[*from]),
+            Message::Confirm => out.push(CONFIRM),
         }
     }
 }
@@ -243,12 +268,6 @@ fn read_row(reader: &mut Reader<'_>) -> Result<Row, Malformed> {
     Ok(Row { from, to, entries })
 }
 
-fn read_state(reader: &mut Reader<'_>) -> Result<MemberState, Malformed> {
-    const STATES: [MemberState; 3] = [MemberState::Alive, MemberState::Failed, MemberState::Left];
-    let number = reader.u8()?;
-    STATES.into_iter().find(|state| *state as u8 == number).ok_or(Malformed)
-}
-
 fn read_reason(reader: &mut Reader<'_>) -> Result<RejectReason, Malformed> {
     const REASONS: [RejectReason; 4] =
         [RejectReason::NameTaken, RejectReason::IdTaken, RejectReason::LocatorTaken, RejectReason::ListFull];
@@ -279,24 +298,28 @@ mod tests {
             Message::List {
                 token: 2,
                 entries: vec![
-                    Listed { record: record(), state: MemberState::Alive },
-                    Listed { record: record(), state: MemberState::Left },
+                    Listed { id: NodeId([3; 32]), version, locator: record().locator },
+                    Listed { id: NodeId([4; 32]), version, locator: "192.0.2.4:1".parse().unwrap() },
                 ],
             },
             Message::Join { record: record(), known: version },
             Message::JoinAck { known: version, record: record() },
             Message::JoinReject { version, reason: RejectReason::LocatorTaken },
-            Message::Leave { id: NodeId([3; 32]), version },
+            Message::Leave { version },
+            Message::Confirm,
             Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3 }),
             Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4 }),
-            Message::Row(Row {
-                from: 1,
-                to: 3,
-                entries: vec![
-                    RowEntry { target: NodePrefix(9), life: 4, link },
-                    RowEntry { target: NodePrefix(10), life: 5, link: None },
-                ],
-            }),
+            Message::Row {
+                list_digest: 9,
+                row: Row {
+                    from: 1,
+                    to: 3,
+                    entries: vec![
+                        RowEntry { target: NodePrefix(9), life: 4, link },
+                        RowEntry { target: NodePrefix(10), life: 5, link: None },
+                    ],
+                },
+            },
             Message::RowRequest { from: 7 },
         ]
     }
@@ -317,7 +340,7 @@ mod tests {
             message.write(&mut bytes);
             for len in 0..bytes.len() {
                 if let Ok(read) = Message::read(&bytes[..len]) {
-                    assert!(matches!(read, Message::List { .. } | Message::Row(_)), "{read:?}");
+                    assert!(matches!(read, Message::List { .. } | Message::Row { .. }), "{read:?}");
                 }
             }
             bytes.push(0);
@@ -348,7 +371,7 @@ mod tests {
         let row =
             Row { from: 1, to: 2, entries: vec![RowEntry { target: NodePrefix(9), life: 4, link: None }] };
         let mut bytes = Vec::new();
-        Message::Row(row).write(&mut bytes);
+        Message::Row { list_digest: 5, row }.write(&mut bytes);
         assert!(Message::read(&bytes).is_ok());
         // Loss, then the low byte of the slow average.
         for at in [bytes.len() - 1, bytes.len() - 2] {

@@ -21,13 +21,22 @@ use crate::config::MAX_HOPS;
 pub(crate) mod codec;
 pub(crate) mod control;
 pub(crate) mod ethernet;
+pub(crate) mod handshake;
 pub(crate) mod header;
 pub(crate) mod record;
 
 /// Version of the wire format, in the first nibble of every datagram.
 pub(crate) const VERSION: u8 = 1;
-/// Type of a datagram that carries a path and a sealed part.
+/// Type of a datagram that carries a frame or a control message in a session.
 pub(crate) const TYPE_TRANSPORT: u8 = 1;
+/// Type of a datagram that asks who is at an address.
+pub(crate) const TYPE_HELLO: u8 = 2;
+/// Type of the answer to it, and to an initiation whose sender has to prove its address.
+pub(crate) const TYPE_CHALLENGE: u8 = 3;
+/// Type of the first message of a handshake.
+pub(crate) const TYPE_INITIATION: u8 = 4;
+/// Type of the second one.
+pub(crate) const TYPE_RESPONSE: u8 = 5;
 
 /// Length of the common header.
 pub(crate) const COMMON_LEN: usize = 20;
@@ -44,6 +53,10 @@ pub(crate) const TAG_LEN: usize = 16;
 pub(crate) const KIND_FRAME: u8 = 1;
 /// The sealed part holds a control message.
 pub(crate) const KIND_CONTROL: u8 = 2;
+/// The sealed part holds an Ethernet frame that is sealed once for many receivers, with AES-256-GCM.
+pub(crate) const KIND_SHARED_AES_256_GCM: u8 = 3;
+/// The sealed part holds an Ethernet frame that is sealed once for many receivers, with ChaCha20-Poly1305.
+pub(crate) const KIND_SHARED_CHACHA20_POLY1305: u8 = 4;
 
 /// Length of the UDP header (RFC 768).
 const UDP_LEN: usize = 8;

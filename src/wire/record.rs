@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use crate::config::{MAX_NAME, MAX_SEGMENTS, is_locator};
+use crate::config::{MAX_NAME, MAX_SEGMENTS};
 use crate::node::{NodeId, Segment};
 use crate::wire::codec::{Malformed, Reader, put_address};
 
@@ -38,10 +38,7 @@ impl Record {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let id = NodeId(reader.array()?);
         let version = RecordVersion::read(reader)?;
-        let locator = reader.address()?;
-        if !is_locator(locator) {
-            return Err(Malformed);
-        }
+        let locator = reader.locator()?;
         let len = usize::from(reader.u8()?);
         let name = core::str::from_utf8(reader.bytes(len)?).map_err(|_| Malformed)?;
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use leon::{
-    Config, Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, NodeId, Security, Segment, Sink,
-    Time,
+    Config, Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, Keys, NetworkKey, SecretKey,
+    Security, Segment, Sink, Time,
 };
 
 /// Keeps datagrams and counts frames.
@@ -73,12 +73,14 @@ impl Mesh {
     pub(crate) fn new(count: usize) -> Self {
         let engines: Vec<Engine> = (0..count)
             .map(|node| {
-                let mut id = [node as u8; 32];
-                id[0] = 1;
-                let name = format!("site{node}");
+                let (secret, network) = ([node as u8 + 1; 32], [0x6b; 32]);
+                let keys = Keys::new(SecretKey::from_bytes(secret), NetworkKey::from_bytes(network));
+                let security = Security::Sealed(keys);
                 let mut config =
-                    Config::new(NodeId(id), name, locator(node), Security::None, [node as u8; 32]);
+                    Config::new(format!("site{node}"), locator(node), security, [node as u8; 32]);
                 config.seeds = vec![locator(0)];
+                // Time stands still while a benchmark measures.
+                (config.relay_limit, config.flood_limit) = (1_000_000_000, 1_000_000_000);
                 Engine::new(config, Time::ZERO).expect("a valid configuration")
             })
             .collect();

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::host::Host;
@@ -34,7 +34,7 @@ pub(crate) fn tcp(from: &Host, to: &Host, bytes: usize) {
 fn send(to: Ipv4Addr, bytes: usize) -> u128 {
     let mut stream = TcpStream::connect((to, PORT)).expect("the listener waits");
     stream.set_write_timeout(Some(STUCK)).expect("a valid timeout");
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
+    let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut checksum = SipHasher24::new();
     let mut data = vec![0; bytes];
     random.fill_bytes(&mut data);

@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use tun_tap::{Iface, Mode};
 
 use crate::namespace::{Handle, Namespace};
@@ -42,7 +42,7 @@ struct State {
     queue: BinaryHeap<Reverse<Packet>>,
     sequence: u64,
     overflowed: u64,
-    random: Xoshiro256PlusPlus,
+    random: ChaCha8Rng,
     closed: bool,
 }
 
@@ -88,7 +88,7 @@ impl Wan {
             queue: BinaryHeap::new(),
             sequence: 0,
             overflowed: 0,
-            random: Xoshiro256PlusPlus::seed_from_u64(1),
+            random: ChaCha8Rng::seed_from_u64(1),
             closed: false,
         };
         let shared = Arc::new(Shared { devices, state: Mutex::new(state), changed: Condvar::new() });

@@ -176,7 +176,7 @@ fn a_flood_of_macs_stays_within_its_quota() -> Outcome {
     }
     world.run_for(secs(1))?;
     world.check_tables()?;
-    let flooder = world.config(0).id;
+    let flooder = world.config(0).id();
     let status = world.status(1).expect("site 1 runs");
     let held = status.fdb.iter().filter(|host| host.member == Some(flooder)).count();
     assert!(held <= 256 / 2, "{held} of 256");

@@ -1,7 +1,7 @@
 //! §4.1: who is a member, and how all come to know.
 
 use leon::sim::{Matrix, To, World};
-use leon::{Event, MemberState, NodeId, RejectReason, Time};
+use leon::{Event, MemberState, RejectReason, Time};
 
 use crate::support::{Outcome, cut_both, formed, ipv6, lists, member, mesh, ms, over, secs, seeds, when};
 
@@ -336,11 +336,9 @@ fn of_two_members_with_one_locator_the_second_is_refused() -> Outcome {
 }
 
 #[test]
-fn of_two_members_with_one_identity_prefix_the_second_is_refused() -> Outcome {
+fn of_two_hosts_with_one_secret_key_the_second_is_refused() -> Outcome {
     let mut world = formed_without_last(mesh(4, 20.0))?;
-    let NodeId(mut id) = world.config(1).id;
-    id[31] ^= 1;
-    world.config_mut(3).id = NodeId(id);
+    world.config_mut(3).security = world.config(1).security.clone();
     refused(world, RejectReason::IdTaken)
 }
 
@@ -360,7 +358,7 @@ fn refused(mut world: World, expected: RejectReason) -> Outcome {
 }
 
 #[test]
-fn a_name_that_was_taken_on_both_sides_of_a_partition_stays_with_the_first() -> Outcome {
+fn a_name_that_was_taken_on_both_sides_of_a_partition_stays_where_it_is_and_both_are_told() -> Outcome {
     let mut world = mesh(4, 20.0);
     world.config_mut(3).name = world.config(2).name.clone();
     world.config_mut(3).seeds = vec![world.address(1)];
@@ -370,10 +368,12 @@ fn a_name_that_was_taken_on_both_sides_of_a_partition_stays_with_the_first() -> 
     world.run_for(secs(5))?;
     world.heal();
     world.run_for(secs(60))?;
-    for site in [0, 1] {
-        assert!(lists(&world, site, 2) && !lists(&world, site, 3), "site {site}");
+    assert!(lists(&world, 0, 2) && !lists(&world, 0, 3));
+    assert!(lists(&world, 1, 3) && !lists(&world, 1, 2));
+    let told = |event: &Event| matches!(event, Event::JoinRejected { reason, .. } if *reason == RejectReason::NameTaken);
+    for site in [2, 3] {
+        assert!(when(&world, site, Time::ZERO, told).is_some(), "{:?}", world.events(site));
     }
-    assert!(lists(&world, 2, 0) && lists(&world, 2, 1));
     world.crash(3);
     world.settle(secs(10))?;
     world.check_at_rest()
@@ -397,7 +397,7 @@ fn a_node_that_replaces_a_failed_one_at_its_address_becomes_a_member() -> Outcom
     let mut world = formed(mesh(4, 20.0))?;
     world.crash(3);
     world.run_for(secs(10))?;
-    world.config_mut(3).id = NodeId([7; 32]);
+    world.reinstall(3);
     world.config_mut(3).name = "reinstalled".into();
     world.start(3);
     world.settle(secs(5))?;

@@ -68,7 +68,7 @@ pub(crate) fn cut_both(world: &mut World, one: usize, other: usize) {
 
 /// What a site knows of another.
 pub(crate) fn member(world: &World, at: usize, of: usize) -> Option<MemberStatus> {
-    let id = world.config(of).id;
+    let id = world.config(of).id();
     world.status(at)?.members.into_iter().find(|member| member.id == id)
 }
 

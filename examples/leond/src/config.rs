@@ -135,7 +135,8 @@ impl Plan {
     ) -> anyhow::Result<leon::Config> {
         let entropy = leon::driver::clock::entropy().context("the kernel gives no random bytes")?;
         let locator = self.advertise.unwrap_or(local);
-        let mut config = leon::Config::new(node_id(&self.name), &self.name, locator, Security::None, entropy);
+        let security = Security::None { id: node_id(&self.name) };
+        let mut config = leon::Config::new(&self.name, locator, security, entropy);
         config.incarnation = leon::driver::clock::incarnation();
         config.seeds = seeds;
         config.segments = vec![self.segment];

@@ -7,7 +7,7 @@ use crate::sim::host::Host;
 use crate::sim::link::{Link, Pipe};
 use crate::sim::site::Site;
 use crate::sim::world::World;
-use crate::{Config, MacAddr, NodeId, Security, Segment, Time};
+use crate::{Cipher, Config, Keys, MacAddr, NetworkKey, SecretKey, Security, Segment, Time};
 
 /// Port of all sites.
 const PORT: u16 = 4747;
@@ -30,14 +30,32 @@ impl World {
     pub fn add_site(&mut self) -> usize {
         let index = self.sites.len();
         let mut dice = Dice::named(self.seed, &format!("site {index}"));
-        let mut id = [0; 32];
-        dice.fill(&mut id);
+        let mut secret = [0; 32];
+        dice.fill(&mut secret);
         let name = format!("site{index}");
-        let mut config = Config::new(NodeId(id), name, address(index), Security::None, [0; 32]);
+        let security = Security::Sealed(Keys::new(SecretKey::from_bytes(secret), self.network_key()));
+        let mut config = Config::new(name, address(index), security, [0; 32]);
+        // Not what this machine does fast: a seed means the same everywhere.
+        config.cipher = Cipher::ChaCha20Poly1305;
         config.seeds = vec![address(0)];
         self.bound.insert(config.locator, index);
         self.sites.push(Site::new(config, dice));
         index
+    }
+
+    /// Gives a site another secret key from its next start on, as if its host were installed anew.
+    pub fn reinstall(&mut self, site: usize) {
+        let mut secret = [0; 32];
+        self.dice.fill(&mut secret);
+        let keys = Keys::new(SecretKey::from_bytes(secret), self.network_key());
+        self.sites[site].config.security = Security::Sealed(keys);
+    }
+
+    /// The key of the world's network.
+    pub fn network_key(&self) -> NetworkKey {
+        let mut key = [0; 32];
+        Dice::named(self.seed, "network").fill(&mut key);
+        NetworkKey::from_bytes(key)
     }
 
     /// The configuration the site is started with next time.

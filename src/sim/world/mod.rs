@@ -244,7 +244,7 @@ impl World {
     fn check_datagram(&mut self, site: usize, to: SocketAddr, bytes: &[u8]) {
         let config = &self.sites[site].config;
         let header = Header::read(bytes);
-        let own = header.is_some_and(|header| config.id.0.starts_with(&header.source));
+        let own = header.is_some_and(|header| config.id().0.starts_with(&header.source));
         let rule = if to == self.sites[site].address && !self.corrupted {
             Rule::NotToItself
         } else if !header.is_some_and(Header::is_bounded) {

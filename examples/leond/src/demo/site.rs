@@ -33,7 +33,8 @@ impl Site {
         let name = NAMES[number];
         let underlay = Underlay::bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
         let locator = wan.attach(number, underlay.local_addr())?;
-        let mut config = Config::new(id(number), name, locator, Security::None, clock::entropy()?);
+        let security = Security::None { id: id(number) };
+        let mut config = Config::new(name, locator, security, clock::entropy()?);
         config.incarnation = clock::incarnation();
         config.seeds.extend(seed);
         let engine = Arc::new(Engine::new(config, clock::now())?);

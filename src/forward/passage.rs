@@ -1,0 +1,109 @@
+//! What has passed through this node as a relay, so that a datagram caught on its way cannot be sent through it
+//! again and again at the cost of its source.
+//!
+//! The destination drops every repetition for certain; here it is enough to be right nearly always, within a
+//! fixed space: flows that share a place make each other forgotten, and so does silence.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Places. At a dozen members all pairs seldom share one.
+const FLOWS: usize = 4096;
+/// Words of the window of a flow, each for [`BITS`] counters.
+const WORDS: usize = 32;
+const BITS: u64 = 32;
+
+/// A flow that was silent for so many seconds is forgotten: as long as keys are used, so that its name may come
+/// back with other keys, and repetitions fail by their hop tags.
+const FORGOTTEN_SECS: u64 = 180;
+
+/// The window of one flow: who it is, when it was last seen, and in each word the number of a block of counters and which were seen.
+#[derive(Debug)]
+struct Flow {
+    name: AtomicU64,
+    seen_at_secs: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+/// The flows that pass through this node.
+#[derive(Debug)]
+pub(crate) struct Passage(Vec<Flow>);
+
+impl Passage {
+    pub(crate) fn new() -> Self {
+        let flow = || Flow {
+            name: AtomicU64::new(0),
+            seen_at_secs: AtomicU64::new(0),
+            words: core::array::from_fn(|_| AtomicU64::new(0)),
+        };
+        Passage((0..FLOWS).map(|_| flow()).collect())
+    }
+
+    /// Notes that the datagram with this counter of the flow called `name`, a well-mixed number, passes; false
+    /// if it has passed before, or one about a thousand later has.
+    pub(crate) fn pass(&self, name: u64, counter: u64, now_secs: u64) -> bool {
+        let flow = &self.0[name as usize % FLOWS];
+        let seen_at_secs = flow.seen_at_secs.load(Ordering::Relaxed);
+        if seen_at_secs != now_secs {
+            flow.seen_at_secs.store(now_secs, Ordering::Relaxed);
+        }
+        let is_silent = now_secs.saturating_sub(seen_at_secs) > FORGOTTEN_SECS;
+        if is_silent || flow.name.load(Ordering::Relaxed) != name {
+            flow.name.store(name, Ordering::Relaxed);
+            flow.words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+        // One more than the number of the block, so that an empty word is older than any.
+        let block = (counter / BITS + 1) & u64::from(u32::MAX);
+        let (word, bit) = (&flow.words[block as usize % WORDS], 1 << (counter % BITS));
+        let mut seen = word.load(Ordering::Relaxed);
+        loop {
+            let next = match (seen >> BITS).cmp(&block) {
+                core::cmp::Ordering::Greater => return false,
+                core::cmp::Ordering::Equal if seen & bit != 0 => return false,
+                core::cmp::Ordering::Equal => seen | bit,
+                core::cmp::Ordering::Less => block << BITS | bit,
+            };
+            match word.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(newer) => seen = newer,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_datagram_of_a_flow_passes_once_in_any_order() {
+        let passage = Passage::new();
+        let shuffled: Vec<u64> = (0..512).map(|n| 1 + n * 311 % 512).collect();
+        assert!(shuffled.iter().all(|counter| passage.pass(7, *counter, 1000)));
+        assert!(!shuffled.iter().any(|counter| passage.pass(7, *counter, 1000)));
+        assert!(
+            passage.pass(7, 1 << 27, 1000) && !passage.pass(7, 1 << 27, 1000) && !passage.pass(7, 31, 1000)
+        );
+    }
+
+    #[test]
+    fn flows_do_not_disturb_each_other() {
+        let passage = Passage::new();
+        for counter in 1..100 {
+            assert!((0..100).all(|flow| passage.pass(flow, counter, 1000)));
+        }
+    }
+
+    #[test]
+    fn a_name_that_comes_back_with_other_keys_starts_afresh() {
+        let passage = Passage::new();
+        assert!(passage.pass(7, 1 << 20, 1000) && !passage.pass(7, 1, 1180));
+        assert!(passage.pass(7, 1, 1180 + FORGOTTEN_SECS + 1));
+    }
+
+    #[test]
+    fn a_flow_that_takes_the_place_of_another_starts_afresh() {
+        let passage = Passage::new();
+        let other = 7 + FLOWS as u64;
+        assert!(passage.pass(7, 1000, 1000) && passage.pass(other, 1, 1000) && passage.pass(7, 1, 1000));
+    }
+}

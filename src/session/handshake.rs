@@ -1,0 +1,345 @@
+//! Handshakes as they arrive: who is answered, with what, and when there are keys.
+//!
+//! Nobody is answered with more than it sent, and nothing is kept for a node before it has proven to hold its
+//! secret key.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::Cipher;
+use crate::error::RejectReason;
+use crate::node::{NodeId, NodePrefix};
+use crate::session::limit::Admission;
+use crate::session::noise::{self, Answerable, Identity, SplitKeys};
+use crate::session::seal::{OpenKey, SealKey};
+use crate::session::suite::Suite;
+use crate::session::table::{
+    ALIVE, FRESH, KEYS_EXPIRE, Keys, Node, Pending, REKEY_INITIATOR, REKEY_RESPONDER,
+};
+use crate::session::{Arrival, Output, Route, Sessions};
+use crate::stats::Counter;
+use crate::time::Time;
+use crate::wire::handshake::{Answer, COOKIE_LEN, Challenge, Hello, Initiation, Introduction};
+use crate::wire::{TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE};
+
+/// An own initiation goes before one of the other node with a higher identity, so that two nodes that begin
+/// at the same time need one handshake; not for ever, since the own one may not get through.
+const PRECEDENCE: u8 = 2;
+
+impl Sessions {
+    /// Takes a datagram of a handshake. An error is the reason for which it is dropped.
+    pub(crate) fn handle(&mut self, arrival: &Arrival<'_>, now: Time) -> Result<(), Counter> {
+        match arrival.kind {
+            TYPE_HELLO => self.handle_hello(arrival, now),
+            TYPE_CHALLENGE => self.handle_challenge(arrival, now),
+            TYPE_INITIATION => self.handle_initiation(arrival, now),
+            TYPE_RESPONSE => self.handle_response(arrival, now),
+            _ => Err(Counter::DatagramType),
+        }
+    }
+
+    /// Somebody asks who is here.
+    fn handle_hello(&mut self, arrival: &Arrival<'_>, now: Time) -> Result<(), Counter> {
+        let Hello { nonce } = Hello::read(arrival.inner).map_err(|_| Counter::HandshakeMalformed)?;
+        if !arrival.relays.is_empty() {
+            return Err(Counter::HandshakeUnexpected);
+        }
+        // It costs no more than a challenge, so no other is asked for.
+        if self.gate.admit(arrival.from.ip(), false, true, now) == Admission::Denied {
+            return Err(Counter::HandshakeLimit);
+        }
+        self.challenge(nonce, Route::Address(arrival.from), arrival, now);
+        Ok(())
+    }
+
+    /// Sends who is here, and a cookie.
+    fn challenge(&mut self, echo: [u8; 16], route: Route, arrival: &Arrival<'_>, now: Time) {
+        let cookie = self.gate.cookie(arrival.from, arrival.source, now);
+        let inner = Challenge { echo, id: self.own, cookie }.to_bytes();
+        self.outputs.push(Output::Send { route, kind: TYPE_CHALLENGE, inner });
+    }
+
+    /// A node says who it is, or wants to see that its answers arrive here.
+    fn handle_challenge(&mut self, arrival: &Arrival<'_>, now: Time) -> Result<(), Counter> {
+        let Challenge { echo, id, cookie } =
+            Challenge::read(arrival.inner).map_err(|_| Counter::HandshakeMalformed)?;
+        let prefix = id.prefix();
+        if prefix != arrival.source {
+            return Err(Counter::HandshakeMalformed);
+        }
+        if self.greetings.get(&arrival.from).is_some_and(|greeting| greeting.nonce == echo) {
+            self.greetings.remove(&arrival.from);
+            return self.meet(id, cookie, arrival, now);
+        }
+        let attempt = self.nodes.get_mut(&prefix).and_then(|node| node.attempt.as_mut());
+        match attempt.filter(|attempt| attempt.message.starts_with(&echo)) {
+            Some(attempt) => {
+                (attempt.cookie, attempt.next_at) = (cookie, now);
+                self.retry(prefix, now);
+                self.wake_for(prefix);
+                Ok(())
+            }
+            None => Err(Counter::HandshakeUnexpected),
+        }
+    }
+
+    /// Goes on with the node that answered a greeting.
+    fn meet(
+        &mut self,
+        id: NodeId,
+        cookie: [u8; COOKIE_LEN],
+        arrival: &Arrival<'_>,
+        now: Time,
+    ) -> Result<(), Counter> {
+        let prefix = id.prefix();
+        if id == self.own {
+            return Err(Counter::SourceSelf);
+        }
+        if !self.is_allowed(&id) {
+            return Err(Counter::NotAllowed);
+        }
+        match self.nodes.get(&prefix) {
+            Some(node) if node.id != id => Err(Counter::MemberConflict),
+            Some(node) if node.is_heard(FRESH, now) => {
+                self.outputs.push(Output::Met(prefix));
+                Ok(())
+            }
+            Some(node) if node.attempt.is_some() => Ok(()),
+            _ => {
+                if !self.make_room(id, arrival.from, now) {
+                    return Err(Counter::MemberLimit);
+                }
+                self.begin(prefix, arrival.from, None, cookie, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A node begins a handshake.
+    fn handle_initiation(&mut self, arrival: &Arrival<'_>, now: Time) -> Result<(), Counter> {
+        let initiation = Initiation::read(arrival.inner).map_err(|_| Counter::HandshakeMalformed)?;
+        let Initiation { cookie, message } = initiation;
+        let has_proof = self.gate.is_proof(&cookie, arrival.from, arrival.source, now);
+        let is_relayed = !arrival.relays.is_empty();
+        match self.gate.admit(arrival.from.ip(), is_relayed, has_proof, now) {
+            Admission::Granted => {}
+            Admission::Challenge if !is_relayed => {
+                self.challenge(initiation.echo(), Route::Address(arrival.from), arrival, now);
+                return Err(Counter::HandshakeChallenged);
+            }
+            Admission::Challenge | Admission::Denied => return Err(Counter::HandshakeLimit),
+        }
+        if let Some(pending) = self.pending(arrival.source).filter(|pending| pending.message == message) {
+            let (inner, locator) = (pending.response.clone(), pending.locator);
+            let route = way_back(arrival, locator);
+            self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner });
+            return Ok(());
+        }
+        if self.goes_before(arrival.source) {
+            return Err(Counter::HandshakeCrossed);
+        }
+        let answerable =
+            noise::respond(&self.identity, message, &mut self.rng).ok_or(Counter::HandshakeFailed)?;
+        let introduction =
+            Introduction::read(&answerable.payload).map_err(|_| Counter::HandshakeMalformed)?;
+        let id = answerable.initiator;
+        if id.prefix() != arrival.source || id == self.own {
+            return Err(Counter::HandshakeFailed);
+        }
+        if !self.is_allowed(&id) {
+            return Err(Counter::NotAllowed);
+        }
+        let route = way_back(arrival, introduction.locator);
+        if !has_proof && !self.is_newest(arrival.source, number(&introduction)) {
+            self.challenge(initiation.echo(), route, arrival, now);
+            return Err(Counter::HandshakeChallenged);
+        }
+        if self.is_elsewhere(id, &introduction, now) {
+            let (inner, _) = answerable.answer(&Answer::IdentityInUse.to_bytes());
+            self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner });
+            return Err(Counter::MemberConflict);
+        }
+        if !self.make_room(id, introduction.locator, now) {
+            return Err(Counter::MemberLimit);
+        }
+        self.answer(answerable, &introduction, message, route, now);
+        Ok(())
+    }
+
+    /// Answers an initiation, and keeps the keys until the initiator uses them.
+    fn answer(
+        &mut self,
+        answerable: Answerable,
+        introduction: &Introduction,
+        message: &[u8],
+        route: Route,
+        now: Time,
+    ) {
+        let prefix = answerable.initiator.prefix();
+        let Some(node) = self.nodes.get_mut(&prefix) else { return };
+        let epoch = node.take_epoch();
+        let own = Introduction { epoch, ..self.introduction(0) };
+        let (response, split) = answerable.answer(&Answer::Accepted(own).to_bytes());
+        let suite = self.suite(introduction.cipher);
+        let keys = Arc::new(Keys {
+            seal: SealKey::new(&split.to_initiator, suite),
+            open: OpenKey::new(&split.to_responder, suite),
+            epoch_in: epoch,
+            epoch_out: introduction.epoch,
+            expires_at: now + KEYS_EXPIRE,
+        });
+        let pending = Pending {
+            keys,
+            number: number(introduction),
+            incarnation: introduction.incarnation,
+            locator: introduction.locator,
+            route: route.clone(),
+            message: message.to_vec(),
+            response: response.clone(),
+            expires_at: Pending::expires_at(now),
+        };
+        if let Some(node) = self.nodes.get_mut(&prefix) {
+            node.pending = Some(pending);
+            node.attempt = None;
+        }
+        self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner: response });
+        self.outputs.push(Output::Changed);
+        self.wake_for(prefix);
+    }
+
+    /// A node answers an own initiation.
+    fn handle_response(&mut self, arrival: &Arrival<'_>, now: Time) -> Result<(), Counter> {
+        let prefix = arrival.source;
+        let node = self.nodes.get_mut(&prefix).ok_or(Counter::HandshakeUnexpected)?;
+        let attempt = node.attempt.as_mut().ok_or(Counter::HandshakeUnexpected)?;
+        let (payload, split) = attempt.initiator.finish(arrival.inner).ok_or(Counter::HandshakeFailed)?;
+        match Answer::read(&payload).map_err(|_| Counter::HandshakeMalformed)? {
+            Answer::Accepted(introduction) => {
+                let epoch_in = attempt.epoch;
+                let route = way_back(arrival, introduction.locator);
+                self.establish(prefix, &introduction, &split, epoch_in, now);
+                if let Some(node) = self.nodes.get_mut(&prefix) {
+                    if let Route::Address(address) = route {
+                        node.locate(address, 0);
+                    }
+                    node.route = Some(route);
+                }
+            }
+            Answer::IdentityInUse => {
+                node.attempt = None;
+                self.outputs.push(Output::Refused(prefix, RejectReason::IdTaken));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the keys of an own handshake into use: the responder has them already.
+    fn establish(
+        &mut self,
+        prefix: NodePrefix,
+        introduction: &Introduction,
+        split: &SplitKeys,
+        epoch_in: u8,
+        now: Time,
+    ) {
+        let suite = self.suite(introduction.cipher);
+        let rekey_at = now + self.rng.around(REKEY_INITIATOR);
+        let Some(node) = self.nodes.get_mut(&prefix) else { return };
+        let keys = Arc::new(Keys {
+            seal: SealKey::new(&split.to_responder, suite),
+            open: OpenKey::new(&split.to_initiator, suite),
+            epoch_in,
+            epoch_out: introduction.epoch,
+            expires_at: now + KEYS_EXPIRE,
+        });
+        let is_news = node.is_news(introduction.incarnation);
+        node.install(keys, introduction.incarnation, introduction.locator, now);
+        node.rekey_at = rekey_at;
+        self.outputs.extend([Output::Changed, Output::Confirm(prefix)]);
+        if is_news {
+            self.outputs.push(Output::Met(prefix));
+        }
+        self.wake_for(prefix);
+    }
+
+    /// Takes the keys of a node's handshake into use: it has used them.
+    pub(super) fn promote(&mut self, prefix: NodePrefix, now: Time) {
+        let rekey_at = now + self.rng.around(REKEY_RESPONDER);
+        let Some(node) = self.nodes.get_mut(&prefix) else { return };
+        let Some(pending) = node.pending.take() else { return };
+        let is_news = node.is_news(pending.incarnation);
+        node.newest = pending.number;
+        node.route = Some(pending.route);
+        node.install(pending.keys, pending.incarnation, pending.locator, now);
+        node.rekey_at = rekey_at;
+        self.outputs.push(Output::Changed);
+        if is_news {
+            self.outputs.push(Output::Met(prefix));
+        }
+    }
+
+    fn pending(&self, prefix: NodePrefix) -> Option<&Pending> {
+        self.nodes.get(&prefix)?.pending.as_ref()
+    }
+
+    /// True if an own handshake with the node is under way that the node will answer.
+    fn goes_before(&self, prefix: NodePrefix) -> bool {
+        self.nodes.get(&prefix).is_some_and(|node| {
+            self.own < node.id && node.attempt.as_ref().is_some_and(|attempt| attempt.sent <= PRECEDENCE)
+        })
+    }
+
+    /// True if an initiation with this number cannot be a repetition of one that was taken.
+    fn is_newest(&self, prefix: NodePrefix, number: (u64, u64)) -> bool {
+        self.nodes.get(&prefix).is_none_or(|node| {
+            number > node.newest && node.pending.as_ref().is_none_or(|pending| number > pending.number)
+        })
+    }
+
+    /// True if another life of the node, or another node that would go by the same name in headers, is alive
+    /// elsewhere.
+    fn is_elsewhere(&self, id: NodeId, introduction: &Introduction, now: Time) -> bool {
+        self.nodes.get(&id.prefix()).is_some_and(|node| {
+            let is_same_place =
+                node.incarnation == introduction.incarnation || node.locator == introduction.locator;
+            node.id != id || (!is_same_place && node.is_heard(ALIVE, now))
+        })
+    }
+
+    /// What the own node says of itself in a handshake; the epoch is filled in by the caller.
+    pub(super) fn introduction(&self, sequence: u64) -> Introduction {
+        Introduction {
+            incarnation: self.incarnation,
+            sequence,
+            epoch: 0,
+            cipher: self.cipher,
+            locator: self.locator,
+        }
+    }
+
+    fn suite(&self, theirs: Cipher) -> Suite {
+        match &self.identity {
+            Identity::Unsealed { .. } => Suite::None,
+            Identity::Sealed { .. } => Suite::of_pair(self.cipher, theirs),
+        }
+    }
+}
+
+impl Node {
+    /// True if keys with this incarnation of the node are more than a renewal.
+    fn is_news(&self, incarnation: u64) -> bool {
+        self.current.is_none() || self.incarnation != incarnation || !self.is_member
+    }
+}
+
+fn number(introduction: &Introduction) -> (u64, u64) {
+    (introduction.incarnation, introduction.sequence)
+}
+
+/// The way an arrival came, the other way round.
+fn way_back(arrival: &Arrival<'_>, locator: SocketAddr) -> Route {
+    if arrival.relays.is_empty() {
+        return Route::Address(arrival.from);
+    }
+    Route::Relays(arrival.relays.iter().rev().copied().chain([locator]).collect())
+}

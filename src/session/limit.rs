@@ -1,0 +1,197 @@
+//! What keeps handshakes from being a burden: limits by address, and cookies that prove an address.
+//!
+//! Whoever gets here holds the network key, or repeats a datagram of someone who does. The table of limits has
+//! a fixed size; addresses that share a place in it share a limit.
+
+use core::hash::{BuildHasher, Hasher};
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use siphasher::sip128::SipHasher24;
+
+use crate::hash::KeyedHash;
+use crate::node::NodePrefix;
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::wire::handshake::COOKIE_LEN;
+
+/// A cookie is good for one to two of these (WireGuard's is for 2 minutes).
+const COOKIE_INTERVAL: Duration = Duration::from_secs(60);
+/// Handshakes per second that one IP address may begin, on average and at once: a mesh of 200 that starts all
+/// at once behind one address gets through in seconds.
+const ADDRESS_RATE: u32 = 50;
+const ADDRESS_BURST: u32 = 256;
+/// Handshakes per second that begin without a cookie, from all addresses together, on average and at once: at
+/// a quarter of a millisecond each, a twentieth of a core.
+const COOKIELESS_RATE: u32 = 200;
+const COOKIELESS_BURST: u32 = 1024;
+/// Places in the table of addresses.
+const PLACES: usize = 1024;
+
+/// So many things per second, and so many at once.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// When the bucket was, or will be, full again less its burst (the theoretical arrival time of GCRA).
+    full_at: Time,
+}
+
+impl Bucket {
+    const EMPTY: Bucket = Bucket { full_at: Time::ZERO };
+
+    fn take(&mut self, rate: u32, burst: u32, now: Time) -> bool {
+        let interval = Duration::from_secs(1) / rate;
+        let full_at = self.full_at.max(now) + interval;
+        let is_within = full_at.since(now) <= interval * burst;
+        if is_within {
+            self.full_at = full_at;
+        }
+        is_within
+    }
+}
+
+/// What may be done with a handshake that arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Go on.
+    Granted,
+    /// Ask for a proof of its address first.
+    Challenge,
+    /// Do nothing.
+    Denied,
+}
+
+/// Limits and cookies.
+#[derive(Debug)]
+pub(super) struct Gate {
+    addresses: Vec<Bucket>,
+    cookieless: Bucket,
+    hash: KeyedHash,
+    /// Keys of the present and the former cookies.
+    cookie_keys: [[u8; 16]; 2],
+    renew_at: Time,
+    rng: Rng,
+}
+
+impl Gate {
+    pub(super) fn new(mut rng: Rng) -> Self {
+        Gate {
+            addresses: vec![Bucket::EMPTY; PLACES],
+            cookieless: Bucket::EMPTY,
+            hash: KeyedHash::new(rng.u64(), rng.u64()),
+            cookie_keys: [rng.array(), rng.array()],
+            renew_at: Time::ZERO,
+            rng,
+        }
+    }
+
+    /// Decides on a datagram that begins a handshake. `has_proof` if it has a valid cookie. What a member relays
+    /// does not count against what it sends itself.
+    pub(super) fn admit(&mut self, from: IpAddr, is_relayed: bool, has_proof: bool, now: Time) -> Admission {
+        let mut hasher = self.hash.build_hasher();
+        hasher.write_u8(u8::from(is_relayed));
+        match from {
+            IpAddr::V4(v4) => hasher.write(&v4.octets()),
+            // One subscriber has a whole /64 (RFC 6177 §2).
+            IpAddr::V6(v6) => hasher.write(&v6.octets()[..8]),
+        }
+        let place = hasher.finish() as usize % PLACES;
+        if !self.addresses[place].take(ADDRESS_RATE, ADDRESS_BURST, now) {
+            Admission::Denied
+        } else if has_proof || self.cookieless.take(COOKIELESS_RATE, COOKIELESS_BURST, now) {
+            Admission::Granted
+        } else {
+            Admission::Challenge
+        }
+    }
+
+    /// The cookie with which `node` proves that it receives what is sent to `address`.
+    pub(super) fn cookie(&mut self, address: SocketAddr, node: NodePrefix, now: Time) -> [u8; COOKIE_LEN] {
+        self.renew(now);
+        cookie(&self.cookie_keys[0], address, node)
+    }
+
+    /// True if a cookie given out one or two minutes ago at most came back from where it was sent.
+    pub(super) fn is_proof(
+        &mut self,
+        candidate: &[u8; COOKIE_LEN],
+        address: SocketAddr,
+        node: NodePrefix,
+        now: Time,
+    ) -> bool {
+        self.renew(now);
+        let candidate = u128::from_ne_bytes(*candidate);
+        self.cookie_keys.iter().any(|key| u128::from_ne_bytes(cookie(key, address, node)) == candidate)
+    }
+
+    fn renew(&mut self, now: Time) {
+        if now < self.renew_at {
+            return;
+        }
+        // After a long silence both are too old.
+        if now >= self.renew_at + COOKIE_INTERVAL {
+            self.cookie_keys[0] = self.rng.array();
+        }
+        self.cookie_keys = [self.rng.array(), self.cookie_keys[0]];
+        self.renew_at = now + COOKIE_INTERVAL;
+    }
+}
+
+fn cookie(key: &[u8; 16], address: SocketAddr, node: NodePrefix) -> [u8; COOKIE_LEN] {
+    let mut bytes = [0; 26];
+    match address.ip() {
+        IpAddr::V4(v4) => bytes[..16].copy_from_slice(&v4.to_ipv6_mapped().octets()),
+        IpAddr::V6(v6) => bytes[..16].copy_from_slice(&v6.octets()),
+    }
+    bytes[16..18].copy_from_slice(&address.port().to_be_bytes());
+    bytes[18..].copy_from_slice(&node.0.to_be_bytes());
+    SipHasher24::new_with_key(key).hash(&bytes).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> Gate {
+        Gate::new(Rng::new([1; 32]))
+    }
+
+    const NODE: NodePrefix = NodePrefix(7);
+
+    #[test]
+    fn one_address_cannot_use_up_what_others_may_do() {
+        let mut gate = gate();
+        let now = Time::from_nanos(1 << 40);
+        let [flooder, other]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
+        let granted =
+            (0..100_000).filter(|_| gate.admit(flooder, false, false, now) == Admission::Granted).count();
+        assert_eq!(granted, ADDRESS_BURST as usize);
+        assert_eq!(gate.admit(other, false, false, now), Admission::Granted);
+        assert_eq!(gate.admit(flooder, true, false, now), Admission::Granted, "it relays for others, too");
+        assert_eq!(gate.admit(flooder, false, false, now + Duration::from_secs(1)), Admission::Granted);
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_must_prove_its_addresses() {
+        let mut gate = gate();
+        let now = Time::from_nanos(1 << 40);
+        let from = |n: u32| IpAddr::from(n.wrapping_mul(65_537).to_be_bytes());
+        let challenged =
+            (0..100_000).filter(|&n| gate.admit(from(n), false, false, now) == Admission::Challenge).count();
+        assert!(challenged > 90_000, "{challenged}");
+        assert_eq!(gate.admit("192.0.2.1".parse().unwrap(), false, true, now), Admission::Granted);
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_its_address_port_and_node_and_for_a_minute_or_two() {
+        let mut gate = gate();
+        let now = Time::from_nanos(1 << 40);
+        let address: SocketAddr = "192.0.2.1:4789".parse().unwrap();
+        let cookie = gate.cookie(address, NODE, now);
+        assert!(gate.is_proof(&cookie, address, NODE, now));
+        assert!(!gate.is_proof(&cookie, "192.0.2.1:4790".parse().unwrap(), NODE, now));
+        assert!(!gate.is_proof(&cookie, "192.0.2.2:4789".parse().unwrap(), NODE, now));
+        assert!(!gate.is_proof(&cookie, address, NodePrefix(8), now));
+        assert!(gate.is_proof(&cookie, address, NODE, now + COOKIE_INTERVAL));
+        assert!(!gate.is_proof(&cookie, address, NODE, now + 3 * COOKIE_INTERVAL));
+    }
+}
