@@ -10,7 +10,7 @@ use crate::engine::snapshot::Member;
 use crate::engine::{Datagram, FrameIn, Sink};
 use crate::forward::fdb::{HostKey, Place};
 use crate::rng::Rng;
-use crate::session::{SHARED_TAIL_LEN, SharedSeal};
+use crate::session::{Head, SHARED_TAIL_LEN, SharedSeal};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::ethernet::Addresses;
@@ -79,7 +79,8 @@ impl View {
         if len > max_payload(self.shared.underlay_mtu, path.widest) {
             return Err(Counter::FrameTooLong);
         }
-        let (head, tag) = path.seal(KIND_FRAME, frame.segment, frame.bytes, now)?;
+        let mut head = Head::new();
+        let tag = path.seal(&mut head, (KIND_FRAME, frame.segment), frame.bytes, now)?;
         sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tag] });
         self.counters.bump(Counter::DatagramsOut);
         Ok(())
@@ -133,8 +134,9 @@ impl View {
         let shared = SharedSeal::new(flooding.cipher, &key, frame.bytes);
         let mut result = Ok(());
         for path in members.iter().filter_map(|member| member.path.as_ref()) {
-            match path.seal_shared(&shared, frame.segment, now) {
-                Ok((head, tail)) => {
+            let mut head = Head::new();
+            match path.seal_shared(&mut head, &shared, frame.segment, now) {
+                Ok(tail) => {
                     sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tail] });
                     self.counters.bump(Counter::DatagramsOut);
                 }

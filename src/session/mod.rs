@@ -25,7 +25,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 pub(crate) use outer::OuterKey;
-pub(crate) use path::{SealedPath, tag_relays};
+pub(crate) use path::{Head, SealedPath, tag_relays};
 pub(crate) use seal::SHARED_TAIL_LEN;
 pub(crate) use shared::SharedSeal;
 pub(crate) use table::Keys;
