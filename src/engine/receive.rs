@@ -25,7 +25,8 @@ impl View {
         if header.is_unsealed != self.shared.is_unsealed {
             return Err(self.refuse_security(now, &header, datagram, sink));
         }
-        if header.source == self.shared.own {
+        // An answer to the own address would come back.
+        if header.source == self.shared.own || datagram.from == self.snapshot.own_locator {
             return Err(Counter::SourceSelf);
         }
         // Whoever greets a seed may know it by another address than its locator, so a path of one hop is
