@@ -77,7 +77,7 @@ impl View {
     ) -> Result<(), Counter> {
         let path = member.path.as_ref().ok_or(Counter::KeysExpired)?;
         let len = path.header_len() + SEALED_PREFIX_LEN + frame.bytes.len() + TAG_LEN;
-        if len > max_payload(self.shared.underlay_mtu, path.next.ip()) {
+        if len > max_payload(self.shared.underlay_mtu, path.widest) {
             return Err(Counter::FrameTooLong);
         }
         let mut head = Head::new();
@@ -116,7 +116,7 @@ impl View {
         let fits = |member: &Arc<Member>| {
             member.path.as_ref().is_some_and(|path| {
                 let len = path.header_len() + SEALED_PREFIX_LEN + len + SHARED_TAIL_LEN;
-                len <= max_payload(self.shared.underlay_mtu, path.next.ip())
+                len <= max_payload(self.shared.underlay_mtu, path.widest)
             })
         };
         len >= SHARED_MIN_LEN && members.len() >= SHARED_MIN_MEMBERS && members.iter().all(fits)
