@@ -36,7 +36,7 @@ pub fn datagram(bytes: &[u8]) {
 }
 
 fn disturb(feed: &mut Feed<'_>) -> Result<(), Violation> {
-    let protection = if feed.u8() % 2 == 0 { Protection::Sealed } else { Protection::None };
+    let protection = if feed.u8().is_multiple_of(2) { Protection::Sealed } else { Protection::None };
     let mut world = mesh::formed(protection)?;
     for _ in 0..MAX_STEPS {
         if feed.is_empty() {
