@@ -248,10 +248,12 @@ impl Membership {
         self.contact_introduced(now);
     }
 
-    /// This node was heard, in its session: if it had failed, it is back.
+    /// This node was heard, in its session. If it had failed, its answer to a join will show whether it hears
+    /// this one, too.
     pub(crate) fn hear(&mut self, node: NodePrefix, now: Time) {
-        if self.is_active() {
-            self.revive(node, now);
+        let has_failed = self.list.get(node).is_some_and(|member| member.state == MemberState::Failed);
+        if has_failed && self.is_active() && !self.unacknowledged.contains_key(&node) {
+            self.announce_to(node, now);
         }
     }
 

@@ -39,8 +39,9 @@ impl Membership {
                 self.outputs.push(Output::Joined(from));
             }
         }
-        if let Merged::Refused(reason) = self.merge(record, now) {
-            self.outputs.push(Output::Refused(reason));
+        match self.merge(record, now) {
+            Merged::Refused(reason) => self.outputs.push(Output::Refused(reason)),
+            Merged::Unchanged | Merged::Alive => self.revive(from, now),
         }
     }
 
@@ -125,6 +126,7 @@ impl Membership {
             self.outputs.push(Output::ListFetched(from));
             self.announce_to(from, now);
         }
+        self.revive(from, now);
         for listed in entries {
             self.hear_of(listed, from, now);
         }

@@ -19,7 +19,7 @@ use crate::rng::Rng;
 use crate::session::noise::{Identity, Initiator};
 use crate::session::seal::{OpenKey, SealKey};
 use crate::session::suite::Suite;
-use crate::session::{Keys as SessionKeys, OuterKey, SealedPath, SharedSeal};
+use crate::session::{Head, Keys as SessionKeys, OuterKey, SealedPath, SharedSeal};
 use crate::sim::check::Violation;
 use crate::sim::dice::Dice;
 use crate::sim::world::World;
@@ -271,7 +271,8 @@ impl Rogue {
 
     fn seal_along(&self, path: &[(usize, SocketAddr)], kind: u8, content: &mut [u8]) -> Option<Vec<u8>> {
         let sealed = self.path(path)?;
-        let (head, tag) = sealed.seal(kind, Segment::DEFAULT, content, Time::ZERO).ok()?;
+        let mut head = Head::new();
+        let tag = sealed.seal(&mut head, (kind, Segment::DEFAULT), content, Time::ZERO).ok()?;
         Some([&head[..], content, &tag].concat())
     }
 
@@ -281,7 +282,8 @@ impl Rogue {
         let shared = SharedSeal::new(Cipher::ChaCha20Poly1305, &self.rng.array(), &mut body);
         let of_site = |&site: &usize| {
             let path = self.path(&[(site, world.config(site).locator)])?;
-            let (head, tail) = path.seal_shared(&shared, Segment::DEFAULT, Time::ZERO).ok()?;
+            let mut head = Head::new();
+            let tail = path.seal_shared(&mut head, &shared, Segment::DEFAULT, Time::ZERO).ok()?;
             Some([&head[..], &body, &tail].concat())
         };
         sites.iter().filter_map(of_site).collect()
@@ -296,7 +298,7 @@ impl Rogue {
         let fields = Fields { kind: TYPE_TRANSPORT, is_unsealed: false, source, epoch: keys.epoch_out };
         let header = header::build(fields, &entries);
         let hops = relays.iter().map(|keys| keys.seal.hop());
-        Some(SealedPath::new(header, entries[0], hops, keys.clone()))
+        Some(SealedPath::new(header, &entries, entries[0], hops, keys.clone()))
     }
 
     /// Reads its mail, and answers: challenges, questions, pings and joins.

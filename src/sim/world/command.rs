@@ -119,4 +119,10 @@ impl World {
             self.inject(site, *from, bytes.clone());
         }
     }
+
+    /// From now on it is no breach of a rule to believe what nobody said: what will be injected is forged well
+    /// enough to pass for genuine where nothing is authenticated.
+    pub fn expect_forgeries(&mut self) {
+        self.corrupted = true;
+    }
 }
