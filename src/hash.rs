@@ -1,12 +1,13 @@
 //! Keyed hashing for tables whose keys others choose (MAC addresses, locators, node ids), so that nobody
 //! can make them collide on purpose.
 
+use core::fmt;
 use core::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
 
 /// SipHash-1-3 under a key of the engine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct KeyedHash {
     k0: u64,
     k1: u64,
@@ -15,6 +16,12 @@ pub(crate) struct KeyedHash {
 impl KeyedHash {
     pub(crate) fn new(k0: u64, k1: u64) -> Self {
         KeyedHash { k0, k1 }
+    }
+}
+
+impl fmt::Debug for KeyedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyedHash(..)")
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::MAX_HOPS;
 use crate::engine::control::Control;
 use crate::node::{NodePrefix, Segment};
 use crate::route::Cost;
-use crate::session::{self, Arrival, Keys, Route, SealedPath};
+use crate::session::{self, Arrival, Head, Keys, Route, SealedPath};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::control::{MAX_CONTROL_LEN, Message, Pong};
@@ -129,8 +129,9 @@ impl Control {
         let Some(path) = self.sealed(to, way) else { return };
         let mut content = Vec::with_capacity(MAX_CONTROL_LEN);
         message.write(&mut content);
-        match path.seal(KIND_CONTROL, Segment::DEFAULT, &mut content, now) {
-            Ok((head, tag)) => {
+        let mut head = Head::new();
+        match path.seal(&mut head, (KIND_CONTROL, Segment::DEFAULT), &mut content, now) {
+            Ok(tag) => {
                 let bytes = [&head[..], &content, &tag].concat();
                 self.counters.bump(Counter::DatagramsOut);
                 self.outbox.datagrams.push((path.next, bytes));
@@ -149,7 +150,8 @@ impl Control {
         let fields = self.fields(TYPE_TRANSPORT, keys.epoch_out);
         let relays = self.relay_keys(way)?;
         let hops = relays.iter().map(|keys| keys.seal.hop());
-        Some(SealedPath::new(header::build(fields, &way.entries), way.next, hops, keys.clone()))
+        let header = header::build(fields, &way.entries);
+        Some(SealedPath::new(header, &way.entries, way.next, hops, keys.clone()))
     }
 
     /// Sends a datagram of a handshake.

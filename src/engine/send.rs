@@ -10,15 +10,16 @@ use crate::engine::snapshot::Member;
 use crate::engine::{Datagram, FrameIn, Sink};
 use crate::forward::fdb::{HostKey, Place};
 use crate::rng::Rng;
-use crate::session::{SHARED_TAIL_LEN, SharedSeal};
+use crate::session::{Head, SHARED_TAIL_LEN, SharedSeal};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::ethernet::Addresses;
 use crate::wire::{KIND_FRAME, SEALED_PREFIX_LEN, TAG_LEN, max_payload};
 
-/// A flooded frame of at least so many bytes is sealed once for all members; for a shorter one it costs less to
-/// seal it for each (`cargo bench --bench engine`).
-const SHARED_MIN: usize = 512;
+/// A frame of at least so many bytes that goes to at least so many members is sealed once for all; else it costs
+/// less to seal it for each: sealing once takes a digest besides (`cargo bench --bench engine`).
+const SHARED_MIN_LEN: usize = 512;
+const SHARED_MIN_MEMBERS: usize = 6;
 
 /// What flooding needs: keys to use once, and room for the copy that is sealed for one member.
 pub(super) struct Flooding {
@@ -76,10 +77,11 @@ impl View {
     ) -> Result<(), Counter> {
         let path = member.path.as_ref().ok_or(Counter::KeysExpired)?;
         let len = path.header_len() + SEALED_PREFIX_LEN + frame.bytes.len() + TAG_LEN;
-        if len > max_payload(self.shared.underlay_mtu, path.next.ip()) {
+        if len > max_payload(self.shared.underlay_mtu, path.widest) {
             return Err(Counter::FrameTooLong);
         }
-        let (head, tag) = path.seal(KIND_FRAME, frame.segment, frame.bytes, now)?;
+        let mut head = Head::new();
+        let tag = path.seal(&mut head, (KIND_FRAME, frame.segment), frame.bytes, now)?;
         sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tag] });
         self.counters.bump(Counter::DatagramsOut);
         Ok(())
@@ -114,10 +116,10 @@ impl View {
         let fits = |member: &Arc<Member>| {
             member.path.as_ref().is_some_and(|path| {
                 let len = path.header_len() + SEALED_PREFIX_LEN + len + SHARED_TAIL_LEN;
-                len <= max_payload(self.shared.underlay_mtu, path.next.ip())
+                len <= max_payload(self.shared.underlay_mtu, path.widest)
             })
         };
-        len >= SHARED_MIN && members.iter().all(fits)
+        len >= SHARED_MIN_LEN && members.len() >= SHARED_MIN_MEMBERS && members.iter().all(fits)
     }
 
     /// Seals a frame once, with a key of its own, and that key for each member.
@@ -133,8 +135,9 @@ impl View {
         let shared = SharedSeal::new(flooding.cipher, &key, frame.bytes);
         let mut result = Ok(());
         for path in members.iter().filter_map(|member| member.path.as_ref()) {
-            match path.seal_shared(&shared, frame.segment, now) {
-                Ok((head, tail)) => {
+            let mut head = Head::new();
+            match path.seal_shared(&mut head, &shared, frame.segment, now) {
+                Ok(tail) => {
                     sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tail] });
                     self.counters.bump(Counter::DatagramsOut);
                 }

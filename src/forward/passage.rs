@@ -6,10 +6,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Places. At a dozen members all pairs seldom share one.
-const FLOWS: usize = 4096;
-/// Words of the window of a flow, each for [`BITS`] counters.
-const WORDS: usize = 32;
+/// Places: with the words, a quarter of a megabyte. Among a dozen members few flows pass through one of them.
+const FLOWS: usize = 256;
+/// Words of the window of a flow, each for [`BITS`] counters: 4096 of them.
+const WORDS: usize = 128;
 const BITS: u64 = 32;
 
 /// A flow that was silent for so many seconds is forgotten: as long as keys are used, so that its name may come
@@ -39,7 +39,7 @@ impl Passage {
     }
 
     /// Notes that the datagram with this counter of the flow called `name`, a well-mixed number, passes; false
-    /// if it has passed before, or one about a thousand later has.
+    /// if it has passed before, or one some thousands later has.
     pub(crate) fn pass(&self, name: u64, counter: u64, now_secs: u64) -> bool {
         let flow = &self.0[name as usize % FLOWS];
         let seen_at_secs = flow.seen_at_secs.load(Ordering::Relaxed);

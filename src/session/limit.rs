@@ -3,11 +3,13 @@
 //! Whoever gets here holds the network key, or repeats a datagram of someone who does. The table of limits has
 //! a fixed size; addresses that share a place in it share a limit.
 
+use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use siphasher::sip128::SipHasher24;
+use zeroize::Zeroizing;
 
 use crate::hash::KeyedHash;
 use crate::node::NodePrefix;
@@ -61,15 +63,20 @@ pub(super) enum Admission {
 }
 
 /// Limits and cookies.
-#[derive(Debug)]
 pub(super) struct Gate {
     addresses: Vec<Bucket>,
     cookieless: Bucket,
     hash: KeyedHash,
     /// Keys of the present and the former cookies.
-    cookie_keys: [[u8; 16]; 2],
+    cookie_keys: [Zeroizing<[u8; 16]>; 2],
     renew_at: Time,
     rng: Rng,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate(..)")
+    }
 }
 
 impl Gate {
@@ -78,7 +85,7 @@ impl Gate {
             addresses: vec![Bucket::EMPTY; PLACES],
             cookieless: Bucket::EMPTY,
             hash: KeyedHash::new(rng.u64(), rng.u64()),
-            cookie_keys: [rng.array(), rng.array()],
+            cookie_keys: [rng.array(), rng.array()].map(Zeroizing::new),
             renew_at: Time::ZERO,
             rng,
         }
@@ -129,9 +136,10 @@ impl Gate {
         }
         // After a long silence both are too old.
         if now >= self.renew_at + COOKIE_INTERVAL {
-            self.cookie_keys[0] = self.rng.array();
+            self.cookie_keys[0] = Zeroizing::new(self.rng.array());
         }
-        self.cookie_keys = [self.rng.array(), self.cookie_keys[0]];
+        self.cookie_keys.swap(0, 1);
+        self.cookie_keys[0] = Zeroizing::new(self.rng.array());
         self.renew_at = now + COOKIE_INTERVAL;
     }
 }

@@ -8,15 +8,17 @@
 mod handshake;
 mod hop;
 mod limit;
-mod noise;
+pub(crate) mod noise;
 mod outer;
 mod path;
 mod replay;
 mod schedule;
-mod seal;
+pub(crate) mod seal;
 mod shared;
-mod suite;
+pub(crate) mod suite;
 mod table;
+#[cfg(test)]
+mod vectors;
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 pub(crate) use outer::OuterKey;
-pub(crate) use path::{SealedPath, tag_relays};
+pub(crate) use path::{Head, SealedPath, tag_relays};
 pub(crate) use seal::SHARED_TAIL_LEN;
 pub(crate) use shared::SharedSeal;
 pub(crate) use table::Keys;

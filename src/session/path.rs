@@ -1,6 +1,6 @@
 //! A path with all that it takes to seal onto it: header, hop tags, keys (§4.3).
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -26,22 +26,27 @@ pub(crate) struct SealedPath {
     header: HeaderBytes,
     /// Where datagrams are sent first.
     pub(crate) next: SocketAddr,
+    /// The address on the path with the longest IP header: what fits the underlay on the way there fits it on all
+    /// links.
+    pub(crate) widest: IpAddr,
     tags: HopStates,
     keys: Arc<Keys>,
 }
 
 impl SealedPath {
-    /// The path whose header is `header`, first to `next`; `relays` are the keys of its relays in order, `keys`
-    /// those of its destination.
+    /// The path whose header is `header`, with these `entries`, first to `next`; `relays` are the keys of its
+    /// relays in order, `keys` those of its destination.
     pub(crate) fn new<'a>(
         header: HeaderBytes,
+        entries: &[SocketAddr],
         next: SocketAddr,
         relays: impl IntoIterator<Item = &'a HopKey>,
         keys: Arc<Keys>,
     ) -> Self {
         let mut tags = HopStates::new(&header, relays);
         tags.push(&header, keys.seal.hop());
-        SealedPath { header, next, tags, keys }
+        let widest = entries.iter().find(|entry| entry.is_ipv6()).unwrap_or(&next).ip();
+        SealedPath { header, next, widest, tags, keys }
     }
 
     /// Length of the header, in bytes.
@@ -49,45 +54,44 @@ impl SealedPath {
         self.header.len()
     }
 
-    /// Seals `content` in place, and gives what stands before it and the tag that ends the datagram.
+    /// Seals `content` in place; puts what stands before it into `head`, which is empty, and gives the tag that
+    /// ends the datagram.
     pub(crate) fn seal(
         &self,
-        kind: u8,
-        segment: Segment,
+        head: &mut Head,
+        (kind, segment): (u8, Segment),
         content: &mut [u8],
         now: Time,
-    ) -> Result<(Head, [u8; TAG_LEN]), Counter> {
-        let mut head = self.head(kind, segment, now)?;
-        let tag = self.keys.seal.seal(&mut head, content);
-        Ok((head, tag))
+    ) -> Result<[u8; TAG_LEN], Counter> {
+        self.begin(head, kind, segment, now)?;
+        Ok(self.keys.seal.seal(head, content))
     }
 
-    /// Seals what it takes to open a frame that is encrypted for many, and gives what stands before the frame
-    /// and what follows it.
+    /// Seals what it takes to open a frame that is encrypted for many; puts what stands before the frame into
+    /// `head`, which is empty, and gives what follows it.
     pub(crate) fn seal_shared(
         &self,
+        head: &mut Head,
         frame: &SharedSeal,
         segment: Segment,
         now: Time,
-    ) -> Result<(Head, [u8; SHARED_TAIL_LEN]), Counter> {
-        let mut head = self.head(frame.kind(), segment, now)?;
-        let tail = self.keys.seal.seal_shared(&mut head, frame);
-        Ok((head, tail))
+    ) -> Result<[u8; SHARED_TAIL_LEN], Counter> {
+        self.begin(head, frame.kind(), segment, now)?;
+        Ok(self.keys.seal.seal_shared(head, frame))
     }
 
-    fn head(&self, kind: u8, segment: Segment, now: Time) -> Result<Head, Counter> {
+    fn begin(&self, head: &mut Head, kind: u8, segment: Segment, now: Time) -> Result<(), Counter> {
         if now >= self.keys.expires_at {
             return Err(Counter::KeysExpired);
         }
         let counter = self.keys.seal.next_counter().ok_or(Counter::KeysExpired)?;
-        let mut head = Head::new();
         // Neither can fail: the capacity is that of the longest header and the prefix.
         let _ = head.try_extend_from_slice(&self.header);
-        header::set_counter(&mut head, counter);
-        self.tags.write(&mut head);
+        header::set_counter(head, counter);
+        self.tags.write(head);
         let [_, s0, s1, s2] = segment.id().to_be_bytes();
         let _ = head.try_extend_from_slice(&[kind, s0, s1, s2]);
-        Ok(head)
+        Ok(())
     }
 }
 

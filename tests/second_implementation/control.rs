@@ -1,0 +1,188 @@
+//! Control messages, records and digests (sections 11 and 12.1).
+
+use std::hash::Hasher;
+use std::net::SocketAddr;
+
+use siphasher::sip::SipHasher13;
+
+use crate::codec::{Reader, locator_bytes};
+use crate::header::{Prefix, prefix};
+
+pub(crate) type Version = (u64, u32);
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) id: [u8; 32],
+    pub(crate) version: Version,
+    pub(crate) locator: SocketAddr,
+    pub(crate) name: String,
+    pub(crate) segments: Vec<u32>,
+}
+
+/// A member in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) id: [u8; 32],
+    pub(crate) version: Version,
+    pub(crate) locator: SocketAddr,
+}
+
+/// An entry of a row: target, life, and (fast, slow, loss) if the link is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) target: Prefix,
+    pub(crate) life: u32,
+    pub(crate) link: Option<(u32, u32, u8)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    ListRequest { token: u64 },
+    List { token: u64, entries: Vec<Listed> },
+    Join { known: Version, record: Record },
+    JoinAck { known: Version, record: Record },
+    JoinReject { version: Version, reason: u8 },
+    Leave { version: Version },
+    Ping { token: u64, digest: u64, row: u64 },
+    Pong { token: u64, received_at: u64, sent_at: u64, row: u64 },
+    Row { digest: u64, from: u64, to: u64, entries: Vec<Entry> },
+    RowRequest { from: u64 },
+    Confirm,
+}
+
+fn version_bytes((incarnation, number): Version) -> Vec<u8> {
+    [&incarnation.to_be_bytes()[..], &number.to_be_bytes()].concat()
+}
+
+fn read_version(reader: &mut Reader<'_>) -> Option<Version> {
+    Some((reader.u64()?, reader.u32()?))
+}
+
+/// An incarnation, folded.
+pub(crate) fn life(incarnation: u64) -> u32 {
+    (incarnation >> 32) as u32 ^ incarnation as u32
+}
+
+impl Record {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = [&self.id[..], &version_bytes(self.version), &locator_bytes(self.locator)].concat();
+        bytes.push(self.name.len() as u8);
+        bytes.extend(self.name.as_bytes());
+        bytes.push(self.segments.len() as u8);
+        bytes.extend(self.segments.iter().flat_map(|segment| segment.to_be_bytes()[1..].to_vec()));
+        bytes
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (id, version, locator) = (reader.array()?, read_version(reader)?, reader.locator()?);
+        let len = reader.u8()?.into();
+        let name = String::from_utf8(reader.bytes(len)?.to_vec()).ok()?;
+        let count = reader.u8()?;
+        let segments = (0..count).map(|_| reader.u24()).collect::<Option<Vec<u32>>>()?;
+        let is_right =
+            (1..=63).contains(&len) && !name.chars().any(char::is_control) && (1..=64).contains(&count);
+        is_right.then_some(Record { id, version, locator, name, segments })
+    }
+
+    pub(crate) fn prefix(&self) -> Prefix {
+        prefix(&self.id)
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&[0; 16]);
+        hasher.write(&[&self.id[..], &version_bytes(self.version)].concat());
+        hasher.finish()
+    }
+
+    pub(crate) fn listed(&self) -> Listed {
+        Listed { id: self.id, version: self.version, locator: self.locator }
+    }
+}
+
+impl Message {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let numbers = |kind: u8, numbers: &[u64]| {
+            let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+            [&[kind][..], &numbers].concat()
+        };
+        match self {
+            Message::ListRequest { token } => numbers(1, &[*token]),
+            Message::List { token, entries } => {
+                let mut bytes = numbers(2, &[*token]);
+                for entry in entries {
+                    bytes.extend(entry.id);
+                    bytes.extend(version_bytes(entry.version));
+                    bytes.extend(locator_bytes(entry.locator));
+                }
+                bytes
+            }
+            Message::Join { known, record } => [&[3][..], &version_bytes(*known), &record.bytes()].concat(),
+            Message::JoinAck { known, record } => {
+                [&[4][..], &version_bytes(*known), &record.bytes()].concat()
+            }
+            Message::JoinReject { version, reason } => {
+                [&[5][..], &version_bytes(*version), &[*reason]].concat()
+            }
+            Message::Leave { version } => [&[6][..], &version_bytes(*version)].concat(),
+            Message::Ping { token, digest, row } => numbers(7, &[*token, *digest, *row]),
+            Message::Pong { token, received_at, sent_at, row } => {
+                numbers(8, &[*token, *received_at, *sent_at, *row])
+            }
+            Message::Row { digest, from, to, entries } => {
+                let mut bytes = numbers(9, &[*digest, *from, *to]);
+                for entry in entries {
+                    let (fast, slow, loss) = entry.link.unwrap_or((u32::MAX, u32::MAX, u8::MAX));
+                    bytes.extend(entry.target);
+                    bytes.extend([entry.life, fast, slow].map(u32::to_be_bytes).concat());
+                    bytes.push(loss);
+                }
+                bytes
+            }
+            Message::RowRequest { from } => numbers(10, &[*from]),
+            Message::Confirm => vec![11],
+        }
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let r = &mut reader;
+        let message = match r.u8()? {
+            1 => Message::ListRequest { token: r.u64()? },
+            2 => {
+                let (token, mut entries) = (r.u64()?, Vec::new());
+                while !r.is_empty() {
+                    entries.push(Listed { id: r.array()?, version: read_version(r)?, locator: r.locator()? });
+                }
+                Message::List { token, entries }
+            }
+            3 => Message::Join { known: read_version(r)?, record: Record::read(r)? },
+            4 => Message::JoinAck { known: read_version(r)?, record: Record::read(r)? },
+            5 => Message::JoinReject { version: read_version(r)?, reason: r.u8().filter(|n| *n < 4)? },
+            6 => Message::Leave { version: read_version(r)? },
+            7 => Message::Ping { token: r.u64()?, digest: r.u64()?, row: r.u64()? },
+            8 => Message::Pong { token: r.u64()?, received_at: r.u64()?, sent_at: r.u64()?, row: r.u64()? },
+            9 => {
+                let (digest, from, to, mut entries) = (r.u64()?, r.u64()?, r.u64()?, Vec::new());
+                while !r.is_empty() {
+                    entries.push(read_entry(r)?);
+                }
+                (from <= to).then_some(Message::Row { digest, from, to, entries })?
+            }
+            10 => Message::RowRequest { from: r.u64()? },
+            11 => Message::Confirm,
+            _ => return None,
+        };
+        reader.is_empty().then_some(message)
+    }
+}
+
+fn read_entry(r: &mut Reader<'_>) -> Option<Entry> {
+    let (target, life, fast, slow, loss) = (r.array()?, r.u32()?, r.u32()?, r.u32()?, r.u8()?);
+    let link = match (fast == u32::MAX, slow == u32::MAX) {
+        (true, true) => None,
+        (false, false) => Some((fast, slow, loss)),
+        _ => return None,
+    };
+    Some(Entry { target, life, link })
+}
