@@ -10,8 +10,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use leon::driver::{Driver, IoCounters, Port, StopHandle, Underlay, clock};
-use leon::{Config, Engine, Event, MemberState, NodeId, Security, Segment};
+use leon::driver::{Driver, Handle, IoCounters, Port, Underlay, clock};
+use leon::{Config, Engine, Event, Keys, MemberState, NetworkKey, NodeId, SecretKey, Security, Segment};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const BROADCAST: [u8; 6] = [0xff; 6];
@@ -22,18 +22,28 @@ struct Node {
     locator: SocketAddr,
     network: UnixDatagram,
     events: Receiver<Event>,
-    stop: StopHandle,
+    handle: Handle,
     io: Arc<IoCounters>,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
 impl Node {
-    /// A node on `listen` whose locator has the address of `reached_at`.
+    /// A node without security on `listen` whose locator has the address of `reached_at`.
     fn start(number: u8, listen: &str, reached_at: &str, seeds: &[SocketAddr]) -> Node {
+        let security = Security::None { id: NodeId([number; 32]) };
+        Node::start_with(security, number, listen, reached_at, seeds)
+    }
+
+    fn start_with(
+        security: Security,
+        number: u8,
+        listen: &str,
+        reached_at: &str,
+        seeds: &[SocketAddr],
+    ) -> Node {
         let underlay = Underlay::bind(listen.parse().unwrap()).unwrap();
         let locator = SocketAddr::new(reached_at.parse().unwrap(), underlay.local_addr().port());
         let name = format!("node {number}");
-        let security = Security::None { id: NodeId([number; 32]) };
         let mut config = Config::new(name, locator, security, clock::entropy().unwrap());
         config.seeds = seeds.into();
         let engine = Arc::new(Engine::new(config, clock::now()).unwrap());
@@ -41,10 +51,16 @@ impl Node {
         network.set_read_timeout(Some(PATIENCE)).unwrap();
         let port = Port::from_unix_datagram(port, Segment::DEFAULT).unwrap();
         let driver = Driver::new(Arc::clone(&engine), underlay, port).unwrap();
-        let (stop, io) = (driver.stop_handle(), driver.io_counters());
+        let (handle, io) = (driver.handle(), driver.io_counters());
         let (sender, events) = mpsc::channel();
         let thread = thread::spawn(move || driver.run(|event| sender.send(event).unwrap_or_default()));
-        Node { engine, locator, network, events, stop, io, thread }
+        Node { engine, locator, network, events, handle, io, thread }
+    }
+
+    /// A node that seals, and lets in whoever holds the network key.
+    fn sealed(number: u8, seeds: &[SocketAddr]) -> Node {
+        let keys = Keys::new(secret_key(number), NetworkKey::from_bytes([9; 32]));
+        Node::start_with(Security::Sealed(keys), number, "127.0.0.1:0", "127.0.0.1", seeds)
     }
 
     fn on_ipv4(number: u8, seeds: &[SocketAddr]) -> Node {
@@ -69,6 +85,10 @@ impl Node {
     }
 }
 
+fn secret_key(number: u8) -> SecretKey {
+    SecretKey::from_bytes([number; 32])
+}
+
 /// Waits until each node knows all the others.
 fn wait_for_members(nodes: &[&Node]) {
     for node in nodes {
@@ -81,7 +101,7 @@ fn wait_for_members(nodes: &[&Node]) {
 /// Lets the nodes leave, one after the other.
 fn stop(nodes: impl IntoIterator<Item = Node>) {
     for node in nodes {
-        node.stop.stop();
+        node.handle.stop();
         node.thread.join().unwrap().unwrap();
     }
 }
@@ -174,8 +194,33 @@ fn a_driver_that_is_stopped_before_it_runs_returns_at_once() {
     let (port, _network) = UnixDatagram::pair().unwrap();
     let port = Port::from_unix_datagram(port, Segment::DEFAULT).unwrap();
     let driver = Driver::new(engine, underlay, port).unwrap();
-    driver.stop_handle().stop();
+    driver.handle().stop();
     driver.run(|_| {}).unwrap();
+}
+
+#[test]
+fn a_running_driver_takes_a_new_allow_list() {
+    let a = Node::sealed(1, &[]);
+    let b = Node::sealed(2, &[a.locator]);
+    let c = Node::sealed(3, &[a.locator]);
+    wait_for_members(&[&a, &b, &c]);
+    let id = |number| secret_key(number).node_id();
+
+    a.handle.set_allowed(Some([id(1), id(2)].into()));
+    let removed =
+        a.wait_for(|event| matches!(event, Event::MemberRemoved { .. } | Event::MemberFailed { .. }));
+    assert_eq!(removed, Event::MemberRemoved { id: id(3), name: "node 3".to_owned() });
+    let sent = frame(BROADCAST, host(3), b"to b alone");
+    c.network.send(&sent).unwrap();
+    assert_eq!(b.receive(), sent);
+    let answer = frame(BROADCAST, host(2), b"to both");
+    b.network.send(&answer).unwrap();
+    assert_eq!((a.receive(), c.receive()), (answer.clone(), answer));
+
+    a.handle.set_allowed(None);
+    let back = a.wait_for(|event| matches!(event, Event::MemberJoined { .. }));
+    assert!(matches!(back, Event::MemberJoined { id: joined, .. } if joined == id(3)), "{back:?}");
+    stop([a, b, c]);
 }
 
 #[test]

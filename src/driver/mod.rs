@@ -16,32 +16,36 @@
 //! config.seeds.push("198.51.100.1:4789".parse()?);
 //! let engine = Arc::new(Engine::new(config, clock::now())?);
 //! let driver = Driver::new(engine, underlay, port)?;
-//! let stop = driver.stop_handle(); // give it to whoever ends the program
+//! let handle = driver.handle(); // give it to whoever ends the program
 //! driver.run(|event| println!("{event:?}"))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 pub mod clock;
 mod counters;
+mod handle;
 mod output;
 mod port;
 mod sys;
 mod tap;
 mod udp;
 
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 
 pub use counters::IoCounters;
+pub use handle::Handle;
 pub use port::Port;
 pub use tap::{Tap, TapError};
 pub use udp::{BindError, Underlay};
 
+use crate::driver::handle::Request;
 use crate::driver::output::Output;
 use crate::driver::port::FrameBuffers;
 use crate::driver::udp::ReceiveBuffers;
@@ -50,7 +54,7 @@ use crate::time::Time;
 
 const UNDERLAY: u64 = 0;
 const PORT: u64 = 1;
-const STOP: u64 = 2;
+const HANDLE: u64 = 2;
 
 /// How long the engine may take to tell the mesh that it leaves.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
@@ -64,21 +68,8 @@ pub struct Driver {
     underlay: Underlay,
     port: Port,
     epoll: OwnedFd,
-    stop: StopHandle,
+    handle: Handle,
     counters: Arc<IoCounters>,
-}
-
-/// Ends a [`Driver::run`], from any thread; copies end the same one.
-#[derive(Clone, Debug)]
-pub struct StopHandle(Arc<OwnedFd>);
-
-impl StopHandle {
-    /// Makes `run` leave the mesh and return, also if it has not been called yet. Never waits, and may be
-    /// called more than once.
-    pub fn stop(&self) {
-        // The only error left is a full counter, which means that a stop is pending already.
-        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
-    }
 }
 
 impl Driver {
@@ -89,19 +80,18 @@ impl Driver {
     ///
     /// Fails if the kernel grants no more descriptors.
     pub fn new(engine: Arc<Engine>, underlay: Underlay, port: Port) -> io::Result<Driver> {
-        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let handle = Handle::new()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let input = epoll::EventFlags::IN;
         epoll::add(&epoll, &underlay, epoll::EventData::new_u64(UNDERLAY), input)?;
         epoll::add(&epoll, &port, epoll::EventData::new_u64(PORT), input)?;
-        epoll::add(&epoll, &stop, epoll::EventData::new_u64(STOP), input)?;
-        let (stop, counters) = (StopHandle(Arc::new(stop)), Arc::default());
-        Ok(Driver { engine, underlay, port, epoll, stop, counters })
+        epoll::add(&epoll, &handle, epoll::EventData::new_u64(HANDLE), input)?;
+        Ok(Driver { engine, underlay, port, epoll, handle, counters: Arc::default() })
     }
 
-    /// A handle that ends [`run`](Driver::run).
-    pub fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+    /// A handle that ends [`run`](Driver::run), and more.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// The counters of input and output errors; they stay readable while the driver runs.
@@ -109,7 +99,7 @@ impl Driver {
         Arc::clone(&self.counters)
     }
 
-    /// Joins the mesh, forwards frames until [`StopHandle::stop`] is called, then leaves, which takes a
+    /// Joins the mesh, forwards frames until [`Handle::stop`] is called, then leaves, which takes a
     /// fraction of a second.
     ///
     /// `on_event` is told of every event, on this thread, while no lock is held; frames wait until it
@@ -126,6 +116,7 @@ impl Driver {
             frames: FrameBuffers::new(),
             output: Output::new(self.underlay, self.port, self.counters, on_event),
             engine: self.engine,
+            handle: self.handle,
         };
         let now = clock::now();
         running.engine.join(now, &mut running.output);
@@ -139,6 +130,7 @@ impl Driver {
 /// What one run needs.
 struct Loop<H> {
     engine: Arc<Engine>,
+    handle: Handle,
     forwarder: Forwarder,
     received: ReceiveBuffers,
     frames: FrameBuffers,
@@ -158,7 +150,11 @@ impl<H: FnMut(Event)> Loop<H> {
                 match event.data.u64() {
                     UNDERLAY => self.take_datagrams(),
                     PORT => self.take_frames()?,
-                    _ => return Ok(()),
+                    _ => {
+                        if self.do_what_is_asked() == ControlFlow::Break(()) {
+                            return Ok(());
+                        }
+                    }
                 }
             }
             let now = clock::now();
@@ -167,6 +163,21 @@ impl<H: FnMut(Event)> Loop<H> {
                 self.output.flush(now);
             }
         }
+    }
+
+    /// Carries out what the handle was asked for; breaks if that is to stop.
+    fn do_what_is_asked(&mut self) -> ControlFlow<()> {
+        for request in self.handle.take() {
+            match request {
+                Request::Stop => return ControlFlow::Break(()),
+                Request::SetAllowed(allowed) => {
+                    let now = clock::now();
+                    self.engine.set_allowed(allowed, now, &mut self.output);
+                    self.output.flush(now);
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// Leaves, and repeats that as often as the engine wants. Datagrams on their way through this node are

@@ -1,5 +1,6 @@
 //! `leond` as a child process: built once, started in a site's namespace, asked for its status, ended.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +25,7 @@ pub(crate) struct Daemon {
 pub(crate) struct Status {
     pub(crate) members: Vec<Member>,
     pub(crate) fdb: Vec<FdbEntry>,
+    pub(crate) counters: BTreeMap<String, u64>,
 }
 
 /// Another node as a daemon sees it.
@@ -79,9 +81,26 @@ impl Daemon {
         Ok(status.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout))))
     }
 
+    /// Fails while no line of the log has all of these words, with the log. A site that starts again goes on in
+    /// the log it has.
+    pub(crate) fn says(&self, words: &[&str]) -> Result<(), String> {
+        let log = fs::read_to_string(&self.log).map_err(|error| error.to_string())?;
+        let says = |line: &str| words.iter().all(|word| line.contains(word));
+        if log.lines().any(says) { Ok(()) } else { Err(format!("no line with {words:?} in\n{log}")) }
+    }
+
+    /// Asks it to read its allow list again (SIGHUP).
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is not reaped yet");
+    }
+
     /// Asks it to leave (SIGTERM) and waits for its end.
     pub(crate) fn leave(mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is not reaped yet");
+        self.signal(Signal::TERM);
         let exited = || match self.child.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}")),

@@ -45,6 +45,12 @@ impl Host {
         self.ns.ping(to.address, count)
     }
 
+    /// Fails unless one ping is answered; with what came of it.
+    pub(crate) fn reaches(&self, to: &Host) -> Result<Ping, String> {
+        let ping = self.ping(to, 1);
+        if ping.received == 1 { Ok(ping) } else { Err(format!("{ping:?}")) }
+    }
+
     /// See [`crate::namespace::Handle::inside`].
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.ns.inside(work)

@@ -21,6 +21,9 @@ pub(crate) struct Namespace {
 #[derive(Clone)]
 pub(crate) struct Handle(Arc<File>);
 
+/// Between two pings of a series.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(50);
+
 /// What `ping` reported.
 #[derive(Debug)]
 pub(crate) struct Ping {
@@ -64,11 +67,12 @@ impl Namespace {
         self.handle.ip(words)
     }
 
-    /// Pings `count` times, 50 ms apart; each echo may take up to one second.
+    /// Pings `count` times; each echo may take up to one second.
     pub(crate) fn ping(&self, to: impl Into<IpAddr>, count: u32) -> Ping {
         let to = to.into().to_string();
         let mut ping = Command::new("ping");
-        ping.args(["-n", "-i", "0.05", "-W", "1", "-c", &count.to_string(), &to]);
+        let interval = PING_INTERVAL.as_secs_f64().to_string();
+        ping.args(["-n", "-i", &interval, "-W", "1", "-c", &count.to_string(), &to]);
         let output = self.inside(|| ping.output()).expect("ping, from iputils, is installed");
         Ping::parse(&String::from_utf8_lossy(&output.stdout))
             .unwrap_or_else(|| panic!("ping {to} in {}: {output:?}", self.name))

@@ -1,7 +1,8 @@
 //! A site of the overlay, and the fixture that joins several of them by the emulated WAN.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(crate) const SEOUL: usize = 2;
 const NAMES: [&str; 3] = ["fujisawa", "inagi", "seoul"];
 /// What the file of the network's key is called.
 const NETWORK: &str = "network";
+/// The UDP port of every site.
+pub(crate) const PORT: u16 = 4789;
 
 /// One test at a time: the machine may be small, and the tests measure time. One that failed blocks no other.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
@@ -32,9 +35,18 @@ pub(crate) struct Site {
     ns: Namespace,
     /// Plugged in when the daemon first runs, since the daemon decides the MTU.
     pub(crate) host: Host,
-    /// Arguments of the daemon about security; at first a key of its own and the world's network key.
-    pub(crate) security: Vec<String>,
+    /// As `leond keygen` printed it.
+    pub(crate) public_key: String,
+    /// `None` for security none.
+    sealing: Option<Sealing>,
     daemon: Option<Daemon>,
+}
+
+/// The files with the keys of a site.
+struct Sealing {
+    key: PathBuf,
+    network_key: PathBuf,
+    allow_file: Option<PathBuf>,
 }
 
 /// The three sites of the paper's Fig. 2 and the network between them.
@@ -48,7 +60,7 @@ pub(crate) struct World {
 }
 
 impl Site {
-    /// A site whose key is made in `directory`, where the network's key is.
+    /// A site with a key of its own, made in `directory`, and the network's key, which is there.
     fn new(index: usize, directory: &Path) -> Self {
         let ns = Namespace::new(NAMES[index]);
         // Snooping would hold multicast back until the bridge has heard who wants it.
@@ -57,11 +69,10 @@ impl Site {
         ns.ip("link set leon0 master br0 up");
         ns.ip("link set br0 up");
         let number = u8::try_from(index + 1).expect("three sites");
-        let [key, network] = [NAMES[index], NETWORK].map(|name| directory.join(format!("{name}.key")));
-        keygen(&[&key]);
-        let security = [Path::new("--key"), &key, Path::new("--network-key"), &network];
-        let security = security.map(|argument| argument.display().to_string()).into();
-        Self { name: NAMES[index], ns, host: Host::new(number), security, daemon: None }
+        let [key, network_key] = [NAMES[index], NETWORK].map(|name| directory.join(format!("{name}.key")));
+        let public_key = keygen(&[&key]);
+        let sealing = Some(Sealing { key, network_key, allow_file: None });
+        Self { name: NAMES[index], ns, host: Host::new(number), public_key, sealing, daemon: None }
     }
 
     pub(crate) fn plug_in(&self, host: &Host) {
@@ -75,9 +86,23 @@ impl Site {
         links[0]["mtu"].as_u64().expect("every link has an MTU")
     }
 
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("it runs")
+    }
+
     /// Fails while the daemon does not answer, with the reason.
     pub(crate) fn status(&self) -> Result<Status, String> {
-        self.daemon.as_ref().ok_or("not started")?.status()
+        self.daemon().status()
+    }
+
+    /// See [`Daemon::says`].
+    pub(crate) fn says(&self, words: &[&str]) -> Result<(), String> {
+        self.daemon().says(words)
+    }
+
+    /// See [`Daemon::hang_up`].
+    pub(crate) fn hang_up(&self) {
+        self.daemon().hang_up();
     }
 
     /// What this site knows of another, if that is alive.
@@ -108,6 +133,19 @@ impl Site {
     /// Kills the daemon, which is what dropping it does.
     pub(crate) fn kill(&mut self) {
         drop(self.daemon.take().expect("it runs"));
+    }
+}
+
+impl Sealing {
+    /// What tells the daemon of it.
+    fn arguments(sealing: Option<&Self>) -> Vec<String> {
+        let Some(Self { key, network_key, allow_file }) = sealing else {
+            return vec!["--security=none".to_owned()];
+        };
+        let files =
+            [("key", Some(key)), ("network-key", Some(network_key)), ("allow-file", allow_file.as_ref())];
+        let argument = |(name, file): (&str, Option<&PathBuf>)| Some(format!("--{name}={}", file?.display()));
+        files.into_iter().filter_map(argument).collect()
     }
 }
 
@@ -160,15 +198,42 @@ impl World {
         }
     }
 
-    fn start(&mut self, site: usize, seeds: &[usize]) {
-        let address = |site| SocketAddr::new((self.underlay)(site), 4789).to_string();
+    /// Takes the keys of a site away, and all security with them.
+    pub(crate) fn unseal(&mut self, site: usize) {
+        self.sites[site].sealing = None;
+    }
+
+    /// Gives a site the key of another network.
+    pub(crate) fn give_foreign_network_key(&mut self, site: usize) {
+        let foreign = self.directory.path().join("foreign.key");
+        keygen(&[Path::new("--network"), &foreign]);
+        self.sites[site].sealing.as_mut().expect("it is sealed").network_key = foreign;
+    }
+
+    /// Writes down whom a site allows; the site reads it when it starts after this or is hung up.
+    pub(crate) fn allow(&mut self, site: usize, allowed: &[usize]) {
+        let line = |&other: &usize| format!("{} {}\n", self.sites[other].public_key, NAMES[other]);
+        let list: String = allowed.iter().map(line).collect();
+        self.write_allow_file(site, &list);
+    }
+
+    /// As [`allow`](Self::allow), with any text.
+    pub(crate) fn write_allow_file(&mut self, site: usize, text: &str) {
+        let path = self.directory.path().join(format!("{}.allowed", NAMES[site]));
+        fs::write(&path, text).expect("a writable temporary directory");
+        self.sites[site].sealing.as_mut().expect("it is sealed").allow_file = Some(path);
+    }
+
+    /// Starts the daemon of a site.
+    pub(crate) fn start(&mut self, site: usize, seeds: &[usize]) {
+        let address = |site| SocketAddr::new((self.underlay)(site), PORT).to_string();
         let mut arguments = vec!["--listen".to_owned(), address(site)];
         for &seed in seeds {
             arguments.extend(["--seed".to_owned(), address(seed)]);
         }
         arguments.extend(["--tap", "leon0"].map(str::to_owned));
         let site = &mut self.sites[site];
-        arguments.extend_from_slice(&site.security);
+        arguments.extend(Sealing::arguments(site.sealing.as_ref()));
         site.daemon = Some(Daemon::start(&site.ns, site.name, self.directory.path(), &arguments));
     }
 }

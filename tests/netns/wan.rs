@@ -1,11 +1,12 @@
 //! The wide area network between the sites, emulated in user space, since a kernel without netem has to do.
 //!
 //! Each site has a TUN device. What a site sends is read from its device, waits in one queue until the
-//! one-way delay of that pair has passed, and is written to the device of the site that owns the destination address.
+//! one-way delay of that pair has passed, and is written to the device of the site that owns the destination
+//! address. A site may have a router that translates addresses in front of it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use rand_core::{Rng, SeedableRng};
 use tun_tap::{Iface, Mode};
 
 use crate::namespace::{Handle, Namespace};
+use crate::nat;
 
 const DEVICE: &str = "wan0";
 /// Packets under way at once; what exceeds this is dropped, as a router would.
@@ -38,6 +40,8 @@ struct Shared {
 struct State {
     /// By sender, then receiver.
     links: Vec<Vec<Link>>,
+    /// By site: where its UDP seems to come from, if that is translated, and where it really does.
+    translations: Vec<Option<(SocketAddrV4, SocketAddrV4)>>,
     /// Earliest first.
     queue: BinaryHeap<Reverse<Packet>>,
     sequence: u64,
@@ -85,6 +89,7 @@ impl Wan {
         let devices = handles.iter().enumerate().map(|(site, handle)| open_device(handle, site)).collect();
         let state = State {
             links: vec![vec![Link::default(); sites.len()]; sites.len()],
+            translations: vec![None; sites.len()],
             queue: BinaryHeap::new(),
             sequence: 0,
             overflowed: 0,
@@ -121,6 +126,13 @@ impl Wan {
 
     pub(crate) fn mend(&self, from: usize, to: usize) {
         self.set(from, to, |link| link.cut = false);
+    }
+
+    /// Puts a router in front of a site, which makes all UDP of the site's port `port` come from `seen`. Who
+    /// sends to an address at which the site was seen before, or to its own one, does not reach it.
+    pub(crate) fn translate(&self, site: usize, port: u16, seen: SocketAddrV4) {
+        let IpAddr::V4(own) = v4(site) else { unreachable!("it is IPv4") };
+        self.shared.lock().translations[site] = Some((seen, SocketAddrV4::new(own, port)));
     }
 
     fn set(&self, from: usize, to: usize, change: impl FnOnce(&mut Link)) {
@@ -167,23 +179,15 @@ impl Shared {
         let mut buffer = [0; 2048];
         while let Ok(length) = self.devices[from].recv(&mut buffer) {
             let now = Instant::now();
-            let packet = &buffer[..length];
-            let Some(to) = self.receiver(packet) else { continue };
-            let is_earliest = self.lock().push(from, to, now, packet);
+            let packet = &mut buffer[..length];
+            let mut state = self.lock();
+            let Some(to) = state.receiver(from, packet) else { continue };
+            let is_earliest = state.push(from, to, now, packet);
+            drop(state);
             if is_earliest {
                 self.changed.notify_one();
             }
         }
-    }
-
-    /// The site that owns the destination address; none for multicast and strangers.
-    fn receiver(&self, packet: &[u8]) -> Option<usize> {
-        let destination: IpAddr = match packet.first()? >> 4 {
-            4 => <[u8; 4]>::try_from(packet.get(16..20)?).ok()?.into(),
-            6 => <[u8; 16]>::try_from(packet.get(24..40)?).ok()?.into(),
-            _ => return None,
-        };
-        (0..self.devices.len()).find(|&site| destination == v4(site) || destination == v6(site))
     }
 
     /// Writes every packet to its receiver when it is due, until the emulator closes.
@@ -209,6 +213,33 @@ impl Shared {
 }
 
 impl State {
+    /// The site that gets a packet, whose addresses are translated on the way; none for multicast and strangers.
+    fn receiver(&self, from: usize, packet: &mut [u8]) -> Option<usize> {
+        let is_udp = nat::is_udp(packet);
+        if is_udp && let Some((seen, _)) = self.translations[from] {
+            nat::set_source(packet, seen);
+        }
+        let destination: IpAddr = match packet.first()? >> 4 {
+            4 if is_udp => {
+                let seen_at = nat::destination(packet);
+                let is_there = |translation: &Option<(SocketAddrV4, SocketAddrV4)>| {
+                    translation.is_some_and(|(seen, _)| seen == seen_at)
+                };
+                if let Some(to) = self.translations.iter().position(is_there) {
+                    nat::set_destination(packet, self.translations[to]?.1);
+                    return Some(to);
+                }
+                (*seen_at.ip()).into()
+            }
+            4 => <[u8; 4]>::try_from(packet.get(16..20)?).ok()?.into(),
+            6 => <[u8; 16]>::try_from(packet.get(24..40)?).ok()?.into(),
+            _ => return None,
+        };
+        let owns = |site: &usize| destination == v4(*site) || destination == v6(*site);
+        let to = (0..self.links.len()).find(owns)?;
+        (!is_udp || self.translations[to].is_none()).then_some(to)
+    }
+
     /// Queues a packet unless the link loses it; tells whether it is the next one due.
     fn push(&mut self, from: usize, to: usize, now: Instant, bytes: &[u8]) -> bool {
         let link = self.links[from][to];

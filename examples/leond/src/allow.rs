@@ -93,6 +93,33 @@ impl FromStr for AllowList {
     }
 }
 
+/// What is different in `after`, one sentence for each key. `None` stands for every holder of the network key.
+pub(crate) fn changes(before: Option<&AllowList>, after: Option<&AllowList>) -> Vec<String> {
+    let (before, after) = match (before, after) {
+        (Some(before), Some(after)) => (before, after),
+        (None, Some(after)) => {
+            let count = after.0.len();
+            return vec![format!(
+                "only the {count} public keys of the allow list may be members from now on"
+            )];
+        }
+        (Some(_), None) => {
+            return vec!["every holder of the network key may be a member from now on".to_owned()];
+        }
+        (None, None) => return Vec::new(),
+    };
+    let only_in = |one: &AllowList, other: &AllowList, what: &str| -> Vec<String> {
+        let new = one.0.iter().filter(|(id, _)| !other.0.contains_key(id));
+        new.map(|(id, name)| format!("{} {what} the allow list", describe(id, name))).collect()
+    };
+    [only_in(after, before, "is added to"), only_in(before, after, "is taken off")].concat()
+}
+
+fn describe(id: &NodeId, name: &str) -> String {
+    let key = id.to_base64();
+    if name.is_empty() { key } else { format!("{name} ({key})") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +160,23 @@ mod tests {
         assert_eq!(read(keys, file), Some(list(&format!("{} seoul\n{}", key(1), key(2)))));
         let error = Sources { keys: None, file: Some("absent".into()) }.read().unwrap_err();
         assert!(format!("{error:#}").contains("cannot read allow file absent"), "{error:#}");
+    }
+
+    #[test]
+    fn changes_are_told_key_by_key_with_their_names() {
+        let (before, after) = (list(&format!("{} seoul\n{}", key(1), key(2))), list(&key(2)));
+        let told = |before, after| changes(before, after).join("\n");
+        assert_eq!(told(Some(&before), Some(&before)), "");
+        assert_eq!(
+            told(Some(&before), Some(&after)),
+            format!("seoul ({}) is taken off the allow list", key(1))
+        );
+        assert_eq!(
+            told(Some(&after), Some(&before)),
+            format!("seoul ({}) is added to the allow list", key(1))
+        );
+        assert!(told(None, Some(&before)).contains("only the 2 public keys"));
+        assert!(told(Some(&before), None).contains("every holder of the network key"));
+        assert_eq!(told(None, None), "");
     }
 }

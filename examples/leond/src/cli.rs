@@ -21,7 +21,9 @@ pub(crate) enum Command {
     ///
     /// Takes its settings from a TOML file, from flags, or from both; a flag wins. The keys of the file are
     /// the long names of the flags with underscores; `seeds` and `allow` are lists. SIGINT and SIGTERM make
-    /// the node leave the mesh and exit.
+    /// the node leave the mesh and exit. SIGHUP makes it read the allow list again, from the file for --config
+    /// and that for --allow-file: the sessions with members that are not on it any more end at once. All else
+    /// that changes in the file counts from the next start.
     Run(Box<RunArgs>),
     /// Make a key in a new file and print its public key
     ///
@@ -41,7 +43,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct RunArgs {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]

@@ -11,7 +11,7 @@ use leon::{Keys, NetworkKey, NodeId, SecretKey, Security, Segment};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
-use crate::allow::{PublicKey, Sources};
+use crate::allow::{AllowList, PublicKey, Sources};
 use crate::keyfile;
 
 /// Where daemon and `leond status` meet unless told otherwise.
@@ -208,7 +208,7 @@ fn presentable(error: &toml::de::Error, text: &str) -> anyhow::Error {
 }
 
 impl Sealing {
-    /// Reads the keys and the allow list.
+    /// Reads the keys.
     fn keys(&self) -> anyhow::Result<Keys> {
         let secret = keyfile::read(&self.key, "make one with `leond keygen FILE`", SecretKey::from_base64)
             .context("`key` cannot be used")?;
@@ -222,9 +222,7 @@ impl Sealing {
             secret.to_base64() != network.to_base64(),
             "`key` and `network_key` hold the same key: the first is this site's own, the second is shared by all"
         );
-        let mut keys = Keys::new(secret, network);
-        keys.allowed = self.allow.read()?.map(|list| list.ids());
-        Ok(keys)
+        Ok(Keys::new(secret, network))
     }
 }
 
@@ -244,10 +242,19 @@ impl Plan {
         if self.sealing.is_some() { SecurityMode::Sealed } else { SecurityMode::None }
     }
 
-    /// Reads whatever keys there are.
-    pub(crate) fn security(&self) -> anyhow::Result<Security> {
+    /// Reads the allow list, if there is one.
+    pub(crate) fn allow_list(&self) -> anyhow::Result<Option<AllowList>> {
+        self.sealing.as_ref().map_or(Ok(None), |sealing| sealing.allow.read())
+    }
+
+    /// Reads whatever keys there are; nodes that are not `allowed` are kept out.
+    pub(crate) fn security(&self, allowed: Option<&AllowList>) -> anyhow::Result<Security> {
         match &self.sealing {
-            Some(sealing) => Ok(Security::Sealed(sealing.keys()?)),
+            Some(sealing) => {
+                let mut keys = sealing.keys()?;
+                keys.allowed = allowed.map(AllowList::ids);
+                Ok(Security::Sealed(keys))
+            }
             None => Ok(Security::None { id: node_id(&self.name) }),
         }
     }

@@ -7,6 +7,7 @@ mod control;
 mod demo;
 mod keyfile;
 mod keygen;
+mod observer;
 mod run;
 mod status;
 mod table;

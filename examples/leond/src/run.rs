@@ -1,29 +1,30 @@
 //! `leond run`: opens everything, runs the driver until a signal, and closes everything.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow};
-use leon::driver::{Driver, Port, StopHandle, Tap, TapError, Underlay, clock};
-use leon::{Engine, Event, NodeId, RejectReason, Time};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use anyhow::{Context, anyhow, ensure};
+use leon::Engine;
+use leon::driver::{Driver, Handle, Port, Tap, TapError, Underlay, clock};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::Failure;
+use crate::allow::{self, AllowList};
 use crate::cli::RunArgs;
 use crate::config::{Plan, SecurityMode, Settings};
 use crate::control::ControlSocket;
-use crate::status::{Report, describe_path};
+use crate::observer::Observer;
+use crate::status::Report;
 
 /// Runs a node until SIGINT or SIGTERM.
 pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     crate::start_log(log::LevelFilter::Info);
     let plan = plan(arguments).map_err(Failure::Usage)?;
-    let security = plan.security().map_err(Failure::Usage)?;
+    let allowed = plan.allow_list().map_err(Failure::Usage)?;
+    let security = plan.security(allowed.as_ref()).map_err(Failure::Usage)?;
     // From here on the signals wait for the thread that handles them, so that what is opened gets closed.
-    let signals = Signals::new([SIGINT, SIGTERM]).context("cannot handle signals")?;
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle signals")?;
     let underlay = Underlay::bind(plan.listen).map_err(anyhow::Error::new)?;
     let config = plan.engine_config(security, underlay.local_addr(), plan.resolve_seeds()?)?;
     let engine = Engine::new(config, clock::now()).map_err(|error| Failure::Usage(error.into()))?;
@@ -36,12 +37,12 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     let (reported, io) = (Arc::clone(&engine), driver.io_counters());
     let mode = plan.mode();
     control.serve(move || Report::new(&reported.status(clock::now()), &io, mode))?;
-    stop_on_signal(signals, driver.stop_handle())?;
+    let reload = Reload { arguments: arguments.clone(), handle: driver.handle(), allowed };
+    answer_signals(signals, reload)?;
     announce(&plan, &engine);
-    let stop = driver.stop_handle();
-    let mut observer = Observer { engine, stop, mode, standing: Standing::Unknown };
+    let mut observer = Observer::new(engine, mode, driver.handle());
     driver.run(|event| observer.notice(&event)).context("the driver stopped")?;
-    if let Standing::GivenUp(reason) = observer.standing {
+    if let Some(reason) = observer.into_failure() {
         return Err(Failure::Runtime(anyhow!(reason)));
     }
     log::info!("left the mesh");
@@ -87,90 +88,55 @@ fn open_tap(plan: &Plan, fits: u16) -> Result<Tap, Failure> {
     Ok(tap)
 }
 
-fn stop_on_signal(mut signals: Signals, stop: StopHandle) -> anyhow::Result<()> {
+/// Starts the thread that does what signals ask for.
+fn answer_signals(mut signals: Signals, mut reload: Reload) -> anyhow::Result<()> {
     let wait = move || {
         for signal in signals.forever() {
-            log::info!("signal {signal}: leaving the mesh");
-            stop.stop();
+            if signal == SIGHUP {
+                reload.run();
+            } else {
+                log::info!("signal {signal}: leaving the mesh");
+                reload.handle.stop();
+            }
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait).context("cannot start a thread")?;
     Ok(())
 }
 
-/// A node that is refused for this long gives up: longer than its own former life, which may be what is in
-/// the way, needs to fail.
-const REFUSED_LIMIT: Duration = Duration::from_secs(10);
-
-/// How the mesh takes to this node.
-enum Standing {
-    /// Nobody has said anything.
-    Unknown,
-    /// Refused, since then.
-    Refused(Time),
-    /// A member.
-    Member,
-    /// Refused for too long, for this reason.
-    GivenUp(String),
+/// Reads the allow list again, from wherever the settings have it, and hands it to the running node.
+struct Reload {
+    arguments: RunArgs,
+    handle: Handle,
+    /// As it was last read.
+    allowed: Option<AllowList>,
 }
 
-/// Tells people what happens in the mesh, by name.
-struct Observer {
-    engine: Arc<Engine>,
-    stop: StopHandle,
-    mode: SecurityMode,
-    standing: Standing,
-}
-
-impl Observer {
-    fn notice(&mut self, event: &Event) {
-        match event {
-            Event::ListFetched { from } => log::info!("joining through {from}"),
-            Event::Joined { by } => {
-                log::info!("{} has taken this node into the mesh", self.name(by));
-                self.standing = Standing::Member;
+impl Reload {
+    /// A list that cannot be read changes nothing: the node goes on with the one it has.
+    fn run(&mut self) {
+        let allowed = match self.read() {
+            Ok(allowed) => allowed,
+            Err(error) => {
+                log::error!("SIGHUP: the allow list stays as it was: {error:#}");
+                return;
             }
-            Event::MemberJoined { name, locator, .. } => log::info!("{name} is a member, at {locator}"),
-            Event::MemberLeft { name, .. } => log::info!("{name} has left"),
-            Event::MemberFailed { name, .. } => log::warn!("{name} has failed: no member reaches it"),
-            Event::LinkUp { id } => log::info!("the link to {} is up", self.name(id)),
-            Event::LinkDown { id } => log::warn!("the link to {} is down", self.name(id)),
-            Event::PathChanged { to, path, cause } => {
-                let names: Vec<_> = path.iter().map(|id| self.name(id)).collect();
-                log::info!("path to {}: {} ({cause:?})", self.name(to), describe_path(&names));
-            }
-            Event::JoinRejected { by, reason } => self.refuse(*by, *reason),
-            other => log::info!("{other:?}"),
-        }
-    }
-
-    /// A node that no member takes gives up after a while, so that whoever started it sees why. One that is
-    /// in the mesh goes on: a single member's refusal takes it from nobody else.
-    fn refuse(&mut self, by: SocketAddr, reason: RejectReason) {
-        let advice = match reason {
-            RejectReason::IdTaken if self.mode == SecurityMode::Sealed => {
-                "give each node a key of its own, or stop the other node"
-            }
-            // Without keys the identity follows from the name.
-            RejectReason::NameTaken | RejectReason::IdTaken => "choose another name, or stop the other node",
-            RejectReason::LocatorTaken => "check the address to advertise, or stop the other node",
-            _ => "see the log of that member",
         };
-        let message = format!("{by} does not let this node join: {reason}; {advice}");
-        log::error!("{message}");
-        match self.standing {
-            Standing::Unknown => self.standing = Standing::Refused(clock::now()),
-            Standing::Refused(since) if clock::now().since(since) >= REFUSED_LIMIT => {
-                self.standing = Standing::GivenUp(message);
-                self.stop.stop();
-            }
-            Standing::Refused(_) | Standing::Member | Standing::GivenUp(_) => {}
+        let changes = allow::changes(self.allowed.as_ref(), allowed.as_ref());
+        if changes.is_empty() {
+            log::info!("SIGHUP: the allow list has not changed");
+            return;
         }
+        for change in changes {
+            log::info!("SIGHUP: {change}");
+        }
+        self.handle.set_allowed(allowed.as_ref().map(AllowList::ids));
+        self.allowed = allowed;
     }
 
-    fn name(&self, id: &NodeId) -> String {
-        let members = self.engine.status(clock::now()).members;
-        let member = members.into_iter().find(|member| member.id == *id);
-        member.map_or_else(|| id.to_string(), |member| member.name)
+    fn read(&self) -> anyhow::Result<Option<AllowList>> {
+        let plan = plan(&self.arguments)?;
+        ensure!(plan.mode() == SecurityMode::Sealed, "security is none, which has no allow list");
+        plan.allow_list()
     }
 }

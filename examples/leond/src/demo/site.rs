@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
-use leon::driver::{Driver, Port, StopHandle, Underlay, clock};
+use leon::driver::{Driver, Handle, Port, Underlay, clock};
 use leon::{Config, Engine, Event, Keys, MemberState, MemberStatus, NodeId, Security, Segment};
 
 use super::NAMES;
@@ -17,7 +17,7 @@ use super::wan::{SiteNo, Wan};
 pub(super) struct Site {
     pub(super) locator: SocketAddr,
     engine: Arc<Engine>,
-    stop: StopHandle,
+    handle: Handle,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
@@ -41,7 +41,7 @@ impl Site {
         let (port, card) = UnixDatagram::pair()?;
         let port = Port::from_unix_datagram(port, Segment::DEFAULT)?;
         let driver = Driver::new(Arc::clone(&engine), underlay, port)?;
-        let stop = driver.stop_handle();
+        let handle = driver.handle();
         let run = move || {
             driver.run(|event| {
                 // Nobody listens any more once the demo is over.
@@ -49,7 +49,7 @@ impl Site {
             })
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
-        Ok((Site { locator, engine, stop, thread }, card))
+        Ok((Site { locator, engine, handle, thread }, card))
     }
 
     /// What this site knows of `other`, if that is a live member.
@@ -60,7 +60,7 @@ impl Site {
 
     /// Stops the site and waits for its thread.
     pub(super) fn stop(self) -> anyhow::Result<()> {
-        self.stop.stop();
+        self.handle.stop();
         let result = self.thread.join().map_err(|_| anyhow::anyhow!("a site's thread panicked"))?;
         result.context("a site's driver failed")
     }
