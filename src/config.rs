@@ -177,8 +177,7 @@ impl Config {
         if self.name.is_empty() || self.name.len() > MAX_NAME || self.name.chars().any(char::is_control) {
             return Err(ConfigError::Name);
         }
-        if self.locator.ip().is_unspecified() || self.locator.ip().is_multicast() || self.locator.port() == 0
-        {
+        if !is_locator(self.locator) {
             return Err(ConfigError::Locator(self.locator));
         }
         if let Some(seed) = self.seeds.iter().find(|seed| seed.ip().is_unspecified() || seed.port() == 0) {
@@ -230,6 +229,14 @@ impl fmt::Debug for Config {
     }
 }
 
+/// True if one node can be reached at `address` and all others write it alike: a unicast address with a port,
+/// without a scope, which the wire does not carry, and not an IPv4 address written as an IPv6 one.
+pub(crate) fn is_locator(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    let is_unicast = !ip.is_unspecified() && !ip.is_multicast();
+    is_unicast && address.port() != 0 && address == SocketAddr::new(ip.to_canonical(), address.port())
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -237,6 +244,22 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_locator_is_an_address_that_one_node_can_be_reached_at_and_has_one_spelling() {
+        let validate = |locator: &str| {
+            let locator = locator.parse().unwrap();
+            Config::new("fujisawa", locator, Security::None { id: NodeId([1; 32]) }, [0; 32]).validate()
+        };
+        assert!(
+            ["192.0.2.1:4789", "[2001:db8::1]:4789"].into_iter().all(|locator| validate(locator).is_ok())
+        );
+        for locator in
+            ["0.0.0.0:4789", "[ff02::1]:4789", "192.0.2.1:0", "[::ffff:192.0.2.1]:4789", "[fe80::1%2]:4789"]
+        {
+            assert_eq!(validate(locator), Err(ConfigError::Locator(locator.parse().unwrap())), "{locator}");
+        }
+    }
 
     #[test]
     fn no_secret_of_a_configuration_is_shown() {

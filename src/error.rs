@@ -12,7 +12,7 @@ pub enum ConfigError {
     #[error("the name must have 1 to {MAX_NAME} bytes and no control characters")]
     Name,
     /// No member could send to this locator.
-    #[error("{0} cannot be the locator of a member: it needs a unicast address and a port")]
+    #[error("{0} cannot be the locator of a member: it needs a unicast address without a scope, and a port")]
     Locator(SocketAddr),
     /// Nobody can be reached at this seed.
     #[error("{0} cannot be a seed: it needs an address and a port")]

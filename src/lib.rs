@@ -107,6 +107,9 @@ mod wire;
 
 #[cfg(feature = "driver")]
 pub mod driver;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "sim")]
 pub mod sim;
 

@@ -44,7 +44,7 @@ counters! {
     MacMoved = "mac_moved",
     /// Frame dropped: shorter than an Ethernet header.
     FrameTooShort = "drop_frame_too_short",
-    /// Frame dropped: does not fit the underlay together with its header.
+    /// Frame dropped, here or by this node as a relay: does not fit the underlay together with its header.
     FrameTooLong = "drop_frame_too_long",
     /// Frame dropped: its source is a group address.
     FrameGroupSource = "drop_frame_group_source",
@@ -70,7 +70,7 @@ counters! {
     PathStranger = "drop_path_stranger",
     /// Datagram dropped: there is no session with its source, or what it wants is for members only.
     SourceStranger = "drop_source_stranger",
-    /// Datagram dropped: it claims to come from this node.
+    /// Datagram dropped: it claims to come from this node, or from its locator.
     SourceSelf = "drop_source_self",
     /// Datagram dropped: its keys are not, or no longer, those of the session with its source.
     SourceEpoch = "drop_source_epoch",

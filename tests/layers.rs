@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["membership", "latency", "route", "session", "forward"],
     &["engine"],
     &["driver", "ffi", "sim"],
+    &["fuzzing"],
 ];
 const COMPONENTS: usize = 2;
 const EDGES: usize = 4;
@@ -85,7 +86,7 @@ fn imports_point_down_only() {
                 // The vocabulary is one layer whose files know each other.
                 Some(same) => same == layer && layer == 0,
                 // What the crate exports at its root is what edges are made of.
-                None => layer == EDGES,
+                None => layer >= EDGES,
             };
             if !is_right {
                 wrong.push(format!("{} imports crate::{import}", source.name));

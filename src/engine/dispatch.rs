@@ -150,7 +150,8 @@ impl Control {
         let fields = self.fields(TYPE_TRANSPORT, keys.epoch_out);
         let relays = self.relay_keys(way)?;
         let hops = relays.iter().map(|keys| keys.seal.hop());
-        Some(SealedPath::new(header::build(fields, &way.entries), way.next, hops, keys.clone()))
+        let header = header::build(fields, &way.entries);
+        Some(SealedPath::new(header, &way.entries, way.next, hops, keys.clone()))
     }
 
     /// Sends a datagram of a handshake.

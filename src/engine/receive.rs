@@ -12,7 +12,7 @@ use crate::time::Time;
 use crate::wire::control::Message;
 use crate::wire::ethernet::Addresses;
 use crate::wire::header::{self, Header};
-use crate::wire::{KIND_CONTROL, KIND_FRAME, TYPE_HELLO, TYPE_INITIATION, TYPE_TRANSPORT};
+use crate::wire::{KIND_CONTROL, KIND_FRAME, TYPE_HELLO, TYPE_INITIATION, TYPE_TRANSPORT, max_payload};
 
 impl View {
     pub(super) fn receive(
@@ -25,7 +25,8 @@ impl View {
         if header.is_unsealed != self.shared.is_unsealed {
             return Err(self.refuse_security(now, &header, datagram, sink));
         }
-        if header.source == self.shared.own {
+        // An answer to the own address would come back.
+        if header.source == self.shared.own || datagram.from == self.snapshot.own_locator {
             return Err(Counter::SourceSelf);
         }
         // Whoever greets a seed may know it by another address than its locator, so a path of one hop is
@@ -57,6 +58,9 @@ impl View {
             return Err(Counter::SourceStranger);
         }
         let next = header.next().and_then(|next| self.snapshot.at(next)).ok_or(Counter::PathStranger)?;
+        if bytes.len() > max_payload(self.shared.underlay_mtu, next.address.ip()) {
+            return Err(Counter::FrameTooLong);
+        }
         if !self.shared.passage.pass(header.flow(), header.counter, now.as_secs()) {
             return Err(Counter::Replayed);
         }

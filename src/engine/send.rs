@@ -16,9 +16,10 @@ use crate::time::Time;
 use crate::wire::ethernet::Addresses;
 use crate::wire::{KIND_FRAME, SEALED_PREFIX_LEN, TAG_LEN, max_payload};
 
-/// A flooded frame of at least so many bytes is sealed once for all members; for a shorter one it costs less to
-/// seal it for each (`cargo bench --bench engine`).
-const SHARED_MIN: usize = 512;
+/// A frame of at least so many bytes that goes to at least so many members is sealed once for all; else it costs
+/// less to seal it for each: sealing once takes a digest besides (`cargo bench --bench engine`).
+const SHARED_MIN_LEN: usize = 512;
+const SHARED_MIN_MEMBERS: usize = 6;
 
 /// What flooding needs: keys to use once, and room for the copy that is sealed for one member.
 pub(super) struct Flooding {
@@ -76,7 +77,7 @@ impl View {
     ) -> Result<(), Counter> {
         let path = member.path.as_ref().ok_or(Counter::KeysExpired)?;
         let len = path.header_len() + SEALED_PREFIX_LEN + frame.bytes.len() + TAG_LEN;
-        if len > max_payload(self.shared.underlay_mtu, path.next.ip()) {
+        if len > max_payload(self.shared.underlay_mtu, path.widest) {
             return Err(Counter::FrameTooLong);
         }
         let mut head = Head::new();
@@ -115,10 +116,10 @@ impl View {
         let fits = |member: &Arc<Member>| {
             member.path.as_ref().is_some_and(|path| {
                 let len = path.header_len() + SEALED_PREFIX_LEN + len + SHARED_TAIL_LEN;
-                len <= max_payload(self.shared.underlay_mtu, path.next.ip())
+                len <= max_payload(self.shared.underlay_mtu, path.widest)
             })
         };
-        len >= SHARED_MIN && members.iter().all(fits)
+        len >= SHARED_MIN_LEN && members.len() >= SHARED_MIN_MEMBERS && members.iter().all(fits)
     }
 
     /// Seals a frame once, with a key of its own, and that key for each member.

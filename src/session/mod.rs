@@ -8,14 +8,14 @@
 mod handshake;
 mod hop;
 mod limit;
-mod noise;
+pub(crate) mod noise;
 mod outer;
 mod path;
 mod replay;
 mod schedule;
-mod seal;
+pub(crate) mod seal;
 mod shared;
-mod suite;
+pub(crate) mod suite;
 mod table;
 #[cfg(test)]
 mod vectors;

@@ -1,6 +1,6 @@
 //! A path with all that it takes to seal onto it: header, hop tags, keys (§4.3).
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -26,22 +26,27 @@ pub(crate) struct SealedPath {
     header: HeaderBytes,
     /// Where datagrams are sent first.
     pub(crate) next: SocketAddr,
+    /// The address on the path with the longest IP header: what fits the underlay on the way there fits it on all
+    /// links.
+    pub(crate) widest: IpAddr,
     tags: HopStates,
     keys: Arc<Keys>,
 }
 
 impl SealedPath {
-    /// The path whose header is `header`, first to `next`; `relays` are the keys of its relays in order, `keys`
-    /// those of its destination.
+    /// The path whose header is `header`, with these `entries`, first to `next`; `relays` are the keys of its
+    /// relays in order, `keys` those of its destination.
     pub(crate) fn new<'a>(
         header: HeaderBytes,
+        entries: &[SocketAddr],
         next: SocketAddr,
         relays: impl IntoIterator<Item = &'a HopKey>,
         keys: Arc<Keys>,
     ) -> Self {
         let mut tags = HopStates::new(&header, relays);
         tags.push(&header, keys.seal.hop());
-        SealedPath { header, next, tags, keys }
+        let widest = entries.iter().find(|entry| entry.is_ipv6()).unwrap_or(&next).ip();
+        SealedPath { header, next, widest, tags, keys }
     }
 
     /// Length of the header, in bytes.

@@ -101,9 +101,14 @@ impl Site {
 
     /// Begins another life at `now`: fresh entropy, another clock, a higher incarnation.
     pub(super) fn power_on(&mut self, now: Time) {
-        self.lives += 1;
-        self.config.incarnation = now.as_nanos() + self.lives;
         self.dice.fill(&mut self.config.entropy);
+        self.power_on_as(now, now.as_nanos() + self.lives + 1);
+    }
+
+    /// Begins another life at `now`, with this incarnation and the entropy of the former one.
+    pub(super) fn power_on_as(&mut self, now: Time, incarnation: u64) {
+        self.lives += 1;
+        self.config.incarnation = incarnation;
         let clock_offset_ns = self.dice.below(1 << 50);
         let local_now = Time::from_nanos(now.as_nanos() + clock_offset_ns);
         let engine = Engine::new(self.config.clone(), local_now).expect("the site's configuration is valid");

@@ -2,6 +2,8 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::config::is_locator;
+
 /// The bytes end too early, or a field holds a value that no sender writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
@@ -60,8 +62,7 @@ impl<'a> Reader<'a> {
     /// An [`address`](Self::address) that a member can be reached at.
     pub(crate) fn locator(&mut self) -> Result<SocketAddr, Malformed> {
         let locator = self.address()?;
-        let is_unusable = locator.ip().is_unspecified() || locator.ip().is_multicast() || locator.port() == 0;
-        if is_unusable { Err(Malformed) } else { Ok(locator) }
+        if is_locator(locator) { Ok(locator) } else { Err(Malformed) }
     }
 
     /// All bytes that are left.

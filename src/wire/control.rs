@@ -25,6 +25,7 @@ const CONFIRM: u8 = 11;
 
 /// A row entry with this instead of a time says that the link is down.
 const DOWN: u32 = u32::MAX;
+const LINK_DOWN: LinkLatency = LinkLatency { fast_us: DOWN, slow_us: DOWN, loss: u8::MAX };
 
 /// One control message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +241,7 @@ fn put_join(out: &mut Vec<u8>, kind: u8, known: RecordVersion, record: &Record) 
 }
 
 fn put_row_entry(out: &mut Vec<u8>, entry: &RowEntry) {
-    let link = entry.link.unwrap_or(LinkLatency { fast_us: DOWN, slow_us: DOWN, loss: u8::MAX });
+    let link = entry.link.unwrap_or(LINK_DOWN);
     out.extend_from_slice(&entry.target.0.to_be_bytes());
     out.extend_from_slice(&entry.life.to_be_bytes());
     out.extend_from_slice(&link.fast_us.to_be_bytes());
@@ -257,10 +258,12 @@ fn read_row(reader: &mut Reader<'_>) -> Result<Row, Malformed> {
     while !reader.is_empty() {
         let (target, life) = (NodePrefix(reader.u64()?), reader.u32()?);
         let link = LinkLatency { fast_us: reader.u32()?, slow_us: reader.u32()?, loss: reader.u8()? };
-        if (link.fast_us == DOWN) != (link.slow_us == DOWN) {
-            return Err(Malformed);
-        }
-        entries.push(RowEntry { target, life, link: (link.fast_us != DOWN).then_some(link) });
+        let link = match link {
+            LINK_DOWN => None,
+            LinkLatency { fast_us: DOWN, .. } | LinkLatency { slow_us: DOWN, .. } => return Err(Malformed),
+            up => Some(up),
+        };
+        entries.push(RowEntry { target, life, link });
     }
     Ok(Row { from, to, entries })
 }
@@ -359,5 +362,22 @@ mod tests {
         assert!(!reads(Record { segments: vec![], ..record() }));
         assert!(!reads(Record { locator: "0.0.0.0:4789".parse().unwrap(), ..record() }));
         assert!(!reads(Record { locator: "192.0.2.1:0".parse().unwrap(), ..record() }));
+        assert!(!reads(Record { locator: "[::ffff:192.0.2.1]:4789".parse().unwrap(), ..record() }));
+        assert!(!reads(Record { segments: vec![Segment::DEFAULT; 2], ..record() }));
+    }
+
+    #[test]
+    fn a_link_that_is_down_is_written_in_one_way_only() {
+        let row =
+            Row { from: 1, to: 2, entries: vec![RowEntry { target: NodePrefix(9), life: 4, link: None }] };
+        let mut bytes = Vec::new();
+        Message::Row { list_digest: 5, row }.write(&mut bytes);
+        assert!(Message::read(&bytes).is_ok());
+        // Loss, then the low byte of the slow average.
+        for at in [bytes.len() - 1, bytes.len() - 2] {
+            let mut other = bytes.clone();
+            other[at] = 3;
+            assert!(Message::read(&other).is_err());
+        }
     }
 }

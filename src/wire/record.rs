@@ -51,6 +51,10 @@ impl Record {
         let segments = (0..count)
             .map(|_| reader.u24().and_then(|id| Segment::new(id).ok_or(Malformed)))
             .collect::<Result<Vec<_>, _>>()?;
+        // Each mention is another copy of each flooded frame.
+        if (1..count).any(|at| segments[..at].contains(&segments[at])) {
+            return Err(Malformed);
+        }
         Ok(Record { id, version, locator, name: name.to_owned(), segments })
     }
 

@@ -101,6 +101,11 @@ impl Drop for Daemon {
     }
 }
 
+/// Runs `leond keygen` with these arguments; what it prints.
+pub(crate) fn keygen(arguments: &[&Path]) -> String {
+    succeed(Command::new(binary()).arg("keygen").args(arguments)).trim_end().to_owned()
+}
+
 /// The path of `leond`, built in the profile of this test on first use.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();

@@ -1,13 +1,14 @@
 //! A site of the overlay, and the fixture that joins several of them by the emulated WAN.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::daemon::{Daemon, Member, Status};
+use crate::daemon::{Daemon, Member, Status, keygen};
 use crate::host::Host;
 use crate::namespace::{Namespace, eventually};
 use crate::wan::{Wan, v4, v6};
@@ -16,6 +17,8 @@ pub(crate) const FUJISAWA: usize = 0;
 pub(crate) const INAGI: usize = 1;
 pub(crate) const SEOUL: usize = 2;
 const NAMES: [&str; 3] = ["fujisawa", "inagi", "seoul"];
+/// What the file of the network's key is called.
+const NETWORK: &str = "network";
 
 /// One test at a time: the machine may be small, and the tests measure time. One that failed blocks no other.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
@@ -29,6 +32,8 @@ pub(crate) struct Site {
     ns: Namespace,
     /// Plugged in when the daemon first runs, since the daemon decides the MTU.
     pub(crate) host: Host,
+    /// Arguments of the daemon about security; at first a key of its own and the world's network key.
+    pub(crate) security: Vec<String>,
     daemon: Option<Daemon>,
 }
 
@@ -43,7 +48,8 @@ pub(crate) struct World {
 }
 
 impl Site {
-    fn new(index: usize) -> Self {
+    /// A site whose key is made in `directory`, where the network's key is.
+    fn new(index: usize, directory: &Path) -> Self {
         let ns = Namespace::new(NAMES[index]);
         // Snooping would hold multicast back until the bridge has heard who wants it.
         ns.ip("link add br0 type bridge stp_state 0 mcast_snooping 0");
@@ -51,7 +57,11 @@ impl Site {
         ns.ip("link set leon0 master br0 up");
         ns.ip("link set br0 up");
         let number = u8::try_from(index + 1).expect("three sites");
-        Self { name: NAMES[index], ns, host: Host::new(number), daemon: None }
+        let [key, network] = [NAMES[index], NETWORK].map(|name| directory.join(format!("{name}.key")));
+        keygen(&[&key]);
+        let security = [Path::new("--key"), &key, Path::new("--network-key"), &network];
+        let security = security.map(|argument| argument.display().to_string()).into();
+        Self { name: NAMES[index], ns, host: Host::new(number), security, daemon: None }
     }
 
     pub(crate) fn plug_in(&self, host: &Host) {
@@ -105,13 +115,14 @@ impl World {
     /// The sites, not started yet, with the paper's round trip times; `underlay` gives their addresses.
     pub(crate) fn new(underlay: fn(usize) -> IpAddr) -> Self {
         let turn = turn();
-        let sites = [FUJISAWA, INAGI, SEOUL].map(Site::new);
+        let directory =
+            tempfile::Builder::new().prefix("leon-").tempdir().expect("a writable temporary directory");
+        keygen(&[Path::new("--network"), &directory.path().join(format!("{NETWORK}.key"))]);
+        let sites = [FUJISAWA, INAGI, SEOUL].map(|site| Site::new(site, directory.path()));
         let wan = Wan::new(&sites.each_ref().map(|site| &site.ns));
         wan.set_rtt(FUJISAWA, SEOUL, 32.0);
         wan.set_rtt(FUJISAWA, INAGI, 4.0);
         wan.set_rtt(INAGI, SEOUL, 17.0);
-        let directory =
-            tempfile::Builder::new().prefix("leon-").tempdir().expect("a writable temporary directory");
         Self { sites, wan, underlay, directory, _turn: turn }
     }
 
@@ -155,8 +166,9 @@ impl World {
         for &seed in seeds {
             arguments.extend(["--seed".to_owned(), address(seed)]);
         }
-        arguments.extend(["--tap", "leon0", "--security", "none"].map(str::to_owned));
+        arguments.extend(["--tap", "leon0"].map(str::to_owned));
         let site = &mut self.sites[site];
+        arguments.extend_from_slice(&site.security);
         site.daemon = Some(Daemon::start(&site.ns, site.name, self.directory.path(), &arguments));
     }
 }

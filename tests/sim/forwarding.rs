@@ -3,7 +3,7 @@
 use leon::sim::{Link, Matrix, To, World};
 use leon::{Counter, MacAddr, Segment};
 
-use crate::support::{Outcome, change, count, formed, mesh, ms, over, secs};
+use crate::support::{Outcome, change, count, formed, ipv6, mesh, ms, over, secs};
 
 /// A mesh with one host at each site that all have heard.
 fn with_hosts(world: World) -> Result<(World, Vec<usize>), leon::sim::Violation> {
@@ -280,6 +280,37 @@ fn a_frame_that_fits_some_paths_only_is_flooded_on_those() -> Outcome {
     world.run_for(secs(1))?;
     assert_eq!(world.frame(frame).sites(), [1, 3, 4]);
     assert_eq!(count(&world, 0, Counter::FrameTooLong), 1);
+    Ok(())
+}
+
+#[test]
+fn a_frame_fits_the_links_behind_a_relay_too() -> Outcome {
+    let mut world = over(&Matrix::fujisawa_inagi_seoul());
+    // IP headers are 20 bytes longer on the second link than on the first.
+    world.readdress(2, ipv6(2));
+    let (mut world, hosts) = with_hosts(world)?;
+    assert_eq!(world.path(0, 2), [1, 2]);
+    // IPv6 and UDP 48, header 20, an entry of each family 40, kind and segment 4, tag 16.
+    let longest = 1500 - 48 - 20 - 40 - 4 - 16;
+    let frames = [longest, longest + 1].map(|len| world.send(hosts[0], To::Host(hosts[2]), len));
+    // Every step checks that datagrams fit the underlay.
+    world.run_for(secs(1))?;
+    assert_eq!(frames.map(|frame| world.frame(frame).sites()), [vec![2], vec![]]);
+    assert_eq!(count(&world, 0, Counter::FrameTooLong), 1);
+    Ok(())
+}
+
+#[test]
+fn a_relay_drops_and_counts_what_its_own_underlay_does_not_carry() -> Outcome {
+    let mut world = over(&Matrix::fujisawa_inagi_seoul());
+    world.config_mut(1).underlay_mtu = 1400;
+    let (mut world, hosts) = with_hosts(world)?;
+    assert_eq!(world.path(0, 2), [1, 2]);
+    let longest = 1400 - 28 - 20 - 28 - 4 - 16;
+    let frames = [longest, longest + 1].map(|len| world.send(hosts[0], To::Host(hosts[2]), len));
+    world.run_for(secs(1))?;
+    assert_eq!(frames.map(|frame| world.frame(frame).sites()), [vec![2], vec![]]);
+    assert_eq!([0, 1].map(|site| count(&world, site, Counter::FrameTooLong)), [0, 1]);
     Ok(())
 }
 

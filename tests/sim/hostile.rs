@@ -167,6 +167,25 @@ fn datagrams_that_claim_to_come_from_the_receiver_are_dropped() -> Outcome {
 }
 
 #[test]
+fn nobody_can_make_a_node_talk_to_itself() -> Outcome {
+    let mut world = over(&Matrix::fujisawa_inagi_seoul());
+    world.start_all()?;
+    // Greetings, handshakes and control messages, before and after they arrived.
+    for _ in 0..20 {
+        world.run_for(ms(1))?;
+        for site in 0..3 {
+            for (_, bytes) in world.overheard(site) {
+                world.inject(site, world.address(site), bytes);
+            }
+        }
+    }
+    // Every step checks that no engine sends datagrams to itself.
+    world.settle(secs(10))?;
+    assert!((0..3).all(|site| count(&world, site, Counter::SourceSelf) > 0));
+    world.check_at_rest()
+}
+
+#[test]
 fn replayed_datagrams_change_nothing() -> Outcome {
     let mut world = mesh()?;
     a_relayed_frame(&mut world)?;

@@ -20,9 +20,17 @@ pub(crate) enum Command {
     /// Join a mesh and bridge a TAP device into it
     ///
     /// Takes its settings from a TOML file, from flags, or from both; a flag wins. The keys of the file are
-    /// the long names of the flags with underscores, and `seeds`, which is a list. SIGINT and SIGTERM make
+    /// the long names of the flags with underscores; `seeds` and `allow` are lists. SIGINT and SIGTERM make
     /// the node leave the mesh and exit.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
+    /// Make a key in a new file and print its public key
+    ///
+    /// The file holds one line of base64, as a WireGuard key, and can be read by its owner only. A file that
+    /// exists is never overwritten. The public key names this site to the others, which may list it as
+    /// allowed; it is no secret.
+    Keygen(KeygenArgs),
+    /// Print the public key of a secret key
+    Pubkey(PubkeyArgs),
     /// Show the members, paths, hosts and counters of a running daemon
     Status(StatusArgs),
     /// Show a relayed path beat the direct one, here, without privileges
@@ -40,6 +48,24 @@ pub(crate) struct RunArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,
+}
+
+#[derive(Args)]
+pub(crate) struct KeygenArgs {
+    /// Make the key that all sites of a mesh share instead: made once, then copied to every site over a safe
+    /// way. Prints nothing
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// Where to write the key
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct PubkeyArgs {
+    /// File with the secret key; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Args)]

@@ -1,13 +1,18 @@
 //! Settings of `leond run`: where they come from, and what they mean for the node.
+//!
+//! A configuration file takes the paths of key files, never keys: what stands in it may be shown.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::ValueEnum;
-use leon::{NodeId, Security, Segment};
-use serde::Deserialize;
+use leon::{Keys, NetworkKey, NodeId, SecretKey, Security, Segment};
+use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
+
+use crate::allow::{PublicKey, Sources};
+use crate::keyfile;
 
 /// Where daemon and `leond status` meet unless told otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/leond.sock";
@@ -34,9 +39,22 @@ pub(crate) struct Settings {
     /// TAP device that carries this site's frames; created unless it exists. Put it into a bridge
     #[arg(long, value_name = "DEVICE")]
     tap: Option<String>,
-    /// Protection of the traffic between sites; must be chosen
+    /// Protection of the traffic between sites [default: sealed]
     #[arg(long)]
     security: Option<SecurityMode>,
+    /// File with the secret key of this site, from `leond keygen FILE`
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// File with the key that all sites share, from `leond keygen --network FILE`
+    #[arg(long, value_name = "FILE")]
+    network_key: Option<PathBuf>,
+    /// Public key of a site that may be a member; may be repeated. Without --allow and --allow-file, whoever
+    /// holds the network key may be one
+    #[arg(long, value_name = "KEY")]
+    allow: Option<Vec<PublicKey>>,
+    /// File with the public keys of sites that may be members, one on each line, a name after it if you like
+    #[arg(long, value_name = "FILE")]
+    allow_file: Option<PathBuf>,
     /// Virtual network id of the TAP device's network, 0 to 16777215 [default: 0]
     #[arg(long, value_name = "NUMBER")]
     segment: Option<u32>,
@@ -52,9 +70,12 @@ pub(crate) struct Settings {
 }
 
 /// How the traffic between sites is protected.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SecurityMode {
+    /// Encrypted and authenticated, with the keys that `key` and `network_key` name
+    #[default]
+    Sealed,
     /// Not at all: whoever can send UDP to a site can join, read and inject. For trusted networks only
     None,
 }
@@ -67,10 +88,20 @@ pub(crate) struct Plan {
     pub(crate) advertise: Option<SocketAddr>,
     pub(crate) seeds: Vec<String>,
     pub(crate) tap: String,
+    /// `None` to protect nothing.
+    pub(crate) sealing: Option<Sealing>,
     pub(crate) segment: Segment,
     pub(crate) mtu: Option<u16>,
     pub(crate) underlay_mtu: u16,
     pub(crate) socket: PathBuf,
+}
+
+/// Where the keys are.
+#[derive(Debug)]
+pub(crate) struct Sealing {
+    key: PathBuf,
+    network_key: PathBuf,
+    allow: Sources,
 }
 
 impl Settings {
@@ -78,7 +109,8 @@ impl Settings {
     pub(crate) fn from_file(path: &Path) -> anyhow::Result<Settings> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read configuration file {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("configuration file {} is wrong", path.display()))
+        let parsed = toml::from_str(&text).map_err(|error| presentable(&error, &text));
+        parsed.with_context(|| format!("configuration file {} is wrong", path.display()))
     }
 
     /// These settings, and those of `other` where these say nothing.
@@ -90,6 +122,10 @@ impl Settings {
             seeds: if self.seeds.is_empty() { other.seeds } else { self.seeds },
             tap: self.tap.or(other.tap),
             security: self.security.or(other.security),
+            key: self.key.or(other.key),
+            network_key: self.network_key.or(other.network_key),
+            allow: self.allow.or(other.allow),
+            allow_file: self.allow_file.or(other.allow_file),
             segment: self.segment.or(other.segment),
             mtu: self.mtu.or(other.mtu),
             underlay_mtu: self.underlay_mtu.or(other.underlay_mtu),
@@ -99,24 +135,21 @@ impl Settings {
 
     /// Fills in the defaults and says what is missing.
     pub(crate) fn complete(self) -> anyhow::Result<Plan> {
-        let missing =
-            |key: &str| anyhow!("`{key}` is not set: give --{key}, or set it in the file for --config");
-        let listen = self.listen.ok_or_else(|| missing("listen"))?;
+        let listen = self.listen.ok_or_else(|| missing("listen", ""))?;
         ensure!(
             !listen.ip().is_unspecified() || self.advertise.is_some(),
             "`advertise` is not set: {listen} listens on all addresses, so say with --advertise ADDR:PORT at which \
              one the other sites reach this one"
         );
-        let SecurityMode::None = self.security.ok_or_else(|| {
-            anyhow!("`security` is not set: this version protects nothing, accept that with --security none")
-        })?;
+        let sealing = self.sealing()?;
         let segment = self.segment.unwrap_or_default();
         Ok(Plan {
-            name: self.name.ok_or_else(|| missing("name"))?,
+            name: self.name.ok_or_else(|| missing("name", ""))?,
             listen,
             advertise: self.advertise,
             seeds: self.seeds,
-            tap: self.tap.ok_or_else(|| missing("tap"))?,
+            tap: self.tap.ok_or_else(|| missing("tap", ""))?,
+            sealing,
             segment: Segment::new(segment)
                 .ok_or_else(|| anyhow!("`segment` must be 0 to 16777215, {segment} is not"))?,
             mtu: self.mtu,
@@ -124,18 +157,110 @@ impl Settings {
             socket: self.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
         })
     }
+
+    /// Where the keys are; `None` if nothing is to be protected, which goes with no setting about keys.
+    fn sealing(&self) -> anyhow::Result<Option<Sealing>> {
+        if self.security == Some(SecurityMode::None) {
+            let about_keys = [
+                ("key", self.key.is_some()),
+                ("network_key", self.network_key.is_some()),
+                ("allow", self.allow.is_some()),
+                ("allow_file", self.allow_file.is_some()),
+            ];
+            if let Some((name, _)) = about_keys.iter().find(|(_, is_set)| *is_set) {
+                bail!("`{name}` is set although `security` is none, which uses no keys: drop one of the two");
+            }
+            return Ok(None);
+        }
+        let path = |path: &Option<PathBuf>, name, how| path.clone().ok_or_else(|| missing(name, how));
+        Ok(Some(Sealing {
+            key: path(&self.key, "key", "make one with `leond keygen FILE`, then ")?,
+            network_key: path(&self.network_key, "network_key", MAKE_NETWORK_KEY)?,
+            allow: Sources { keys: self.allow.clone(), file: self.allow_file.clone() },
+        }))
+    }
+}
+
+/// How to get the network key, before what is to be done with it.
+const MAKE_NETWORK_KEY: &str =
+    "make one with `leond keygen --network FILE` on one site and copy it to the others, then ";
+
+/// Says that a setting is missing, and `how` to get what it is to be set to.
+fn missing(name: &str, how: &str) -> anyhow::Error {
+    let flag = name.replace('_', "-");
+    anyhow!("`{name}` is not set: {how}give --{flag}, or set it in the file for --config")
+}
+
+/// The error of a configuration file, without the line it is in if that holds a key.
+fn presentable(error: &toml::de::Error, text: &str) -> anyhow::Error {
+    let shown = error.to_string();
+    if !keyfile::holds_key(&shown) {
+        return anyhow!(shown);
+    }
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = 1 + before.matches('\n').count();
+    match error.message() {
+        message if keyfile::holds_key(message) => {
+            anyhow!("there is a key in line {line}, where none belongs")
+        }
+        message => anyhow!("line {line}: {message}"),
+    }
+}
+
+impl Sealing {
+    /// Reads the keys and the allow list.
+    fn keys(&self) -> anyhow::Result<Keys> {
+        let secret = keyfile::read(&self.key, "make one with `leond keygen FILE`", SecretKey::from_base64)
+            .context("`key` cannot be used")?;
+        let network = keyfile::read(
+            &self.network_key,
+            "copy it from another site, or make the first one with `leond keygen --network FILE`",
+            NetworkKey::from_base64,
+        )
+        .context("`network_key` cannot be used")?;
+        ensure!(
+            secret.to_base64() != network.to_base64(),
+            "`key` and `network_key` hold the same key: the first is this site's own, the second is shared by all"
+        );
+        let mut keys = Keys::new(secret, network);
+        keys.allowed = self.allow.read()?.map(|list| list.ids());
+        Ok(keys)
+    }
+}
+
+impl SecurityMode {
+    /// What it is called in settings and reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            SecurityMode::Sealed => "sealed",
+            SecurityMode::None => "none",
+        }
+    }
 }
 
 impl Plan {
+    /// How the traffic is protected.
+    pub(crate) fn mode(&self) -> SecurityMode {
+        if self.sealing.is_some() { SecurityMode::Sealed } else { SecurityMode::None }
+    }
+
+    /// Reads whatever keys there are.
+    pub(crate) fn security(&self) -> anyhow::Result<Security> {
+        match &self.sealing {
+            Some(sealing) => Ok(Security::Sealed(sealing.keys()?)),
+            None => Ok(Security::None { id: node_id(&self.name) }),
+        }
+    }
+
     /// The engine's configuration. `local` is the address of the open socket.
     pub(crate) fn engine_config(
         &self,
+        security: Security,
         local: SocketAddr,
         seeds: Vec<SocketAddr>,
     ) -> anyhow::Result<leon::Config> {
         let entropy = leon::driver::clock::entropy().context("the kernel gives no random bytes")?;
         let locator = self.advertise.unwrap_or(local);
-        let security = Security::None { id: node_id(&self.name) };
         let mut config = leon::Config::new(&self.name, locator, security, entropy);
         config.incarnation = leon::driver::clock::incarnation();
         config.seeds = seeds;

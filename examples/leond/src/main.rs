@@ -1,9 +1,12 @@
 //! The leon daemon.
 
+mod allow;
 mod cli;
 mod config;
 mod control;
 mod demo;
+mod keyfile;
+mod keygen;
 mod run;
 mod status;
 mod table;
@@ -30,7 +33,9 @@ impl From<anyhow::Error> for Failure {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Keygen(arguments) => keygen::generate(&arguments).map_err(Failure::Runtime),
+        Command::Pubkey(arguments) => keygen::show_public(&arguments).map_err(Failure::Runtime),
         Command::Status(arguments) => status::show(&arguments).map_err(Failure::Runtime),
         Command::Demo(arguments) => demo::run(&arguments).map_err(Failure::Runtime),
     };

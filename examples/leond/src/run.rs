@@ -13,18 +13,19 @@ use signal_hook::iterator::Signals;
 
 use crate::Failure;
 use crate::cli::RunArgs;
-use crate::config::{Plan, Settings};
+use crate::config::{Plan, SecurityMode, Settings};
 use crate::control::ControlSocket;
 use crate::status::{Report, describe_path};
 
 /// Runs a node until SIGINT or SIGTERM.
-pub(crate) fn run(arguments: RunArgs) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     crate::start_log(log::LevelFilter::Info);
     let plan = plan(arguments).map_err(Failure::Usage)?;
+    let security = plan.security().map_err(Failure::Usage)?;
     // From here on the signals wait for the thread that handles them, so that what is opened gets closed.
     let signals = Signals::new([SIGINT, SIGTERM]).context("cannot handle signals")?;
     let underlay = Underlay::bind(plan.listen).map_err(anyhow::Error::new)?;
-    let config = plan.engine_config(underlay.local_addr(), plan.resolve_seeds()?)?;
+    let config = plan.engine_config(security, underlay.local_addr(), plan.resolve_seeds()?)?;
     let engine = Engine::new(config, clock::now()).map_err(|error| Failure::Usage(error.into()))?;
     let engine = Arc::new(engine);
     let control = ControlSocket::bind(&plan.socket)?;
@@ -33,18 +34,12 @@ pub(crate) fn run(arguments: RunArgs) -> Result<(), Failure> {
         .context("cannot start the driver")?;
 
     let (reported, io) = (Arc::clone(&engine), driver.io_counters());
-    control.serve(move || Report::new(&reported.status(clock::now()), &io))?;
+    let mode = plan.mode();
+    control.serve(move || Report::new(&reported.status(clock::now()), &io, mode))?;
     stop_on_signal(signals, driver.stop_handle())?;
-    let status = engine.status(clock::now());
-    log::warn!("security is none: whoever can send UDP to this node can join, read and inject");
-    log::info!(
-        "{} ({}) runs on UDP {}, reachable at {}",
-        status.name,
-        status.id,
-        plan.listen,
-        status.locator
-    );
-    let mut observer = Observer { stop: driver.stop_handle(), engine, standing: Standing::Unknown };
+    announce(&plan, &engine);
+    let stop = driver.stop_handle();
+    let mut observer = Observer { engine, stop, mode, standing: Standing::Unknown };
     driver.run(|event| observer.notice(&event)).context("the driver stopped")?;
     if let Standing::GivenUp(reason) = observer.standing {
         return Err(Failure::Runtime(anyhow!(reason)));
@@ -53,9 +48,23 @@ pub(crate) fn run(arguments: RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn plan(arguments: RunArgs) -> anyhow::Result<Plan> {
+fn plan(arguments: &RunArgs) -> anyhow::Result<Plan> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
-    arguments.settings.or(file.unwrap_or_default()).complete()
+    arguments.settings.clone().or(file.unwrap_or_default()).complete()
+}
+
+/// Says what runs, where, and who may join.
+fn announce(plan: &Plan, engine: &Engine) {
+    let status = engine.status(clock::now());
+    log::info!("{} runs on UDP {}, reachable at {}", status.name, plan.listen, status.locator);
+    match plan.mode() {
+        SecurityMode::Sealed => {
+            log::info!("traffic is sealed; the public key of this node is {}", status.id.to_base64());
+        }
+        SecurityMode::None => {
+            log::warn!("security is none: whoever can send UDP to this node can join, read and inject");
+        }
+    }
 }
 
 /// Opens the TAP device, with the largest MTU that `fits` the underlay unless another is asked for.
@@ -109,6 +118,7 @@ enum Standing {
 struct Observer {
     engine: Arc<Engine>,
     stop: StopHandle,
+    mode: SecurityMode,
     standing: Standing,
 }
 
@@ -138,7 +148,10 @@ impl Observer {
     /// in the mesh goes on: a single member's refusal takes it from nobody else.
     fn refuse(&mut self, by: SocketAddr, reason: RejectReason) {
         let advice = match reason {
-            // Without security the identity follows from the name.
+            RejectReason::IdTaken if self.mode == SecurityMode::Sealed => {
+                "give each node a key of its own, or stop the other node"
+            }
+            // Without keys the identity follows from the name.
             RejectReason::NameTaken | RejectReason::IdTaken => "choose another name, or stop the other node",
             RejectReason::LocatorTaken => "check the address to advertise, or stop the other node",
             _ => "see the log of that member",

@@ -10,6 +10,7 @@ use leon::{HostStatus, MemberState, MemberStatus, NodeId, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::StatusArgs;
+use crate::config::SecurityMode;
 use crate::control;
 use crate::table::render;
 
@@ -28,6 +29,9 @@ pub(crate) struct Report {
 pub(crate) struct Own {
     pub(crate) name: String,
     pub(crate) id: String,
+    pub(crate) security: SecurityMode,
+    /// In base64; `None` if security is none.
+    pub(crate) public_key: Option<String>,
     pub(crate) locator: Option<SocketAddr>,
     pub(crate) incarnation: u64,
     /// Hash of the member list, the same on all nodes that hold the same list.
@@ -39,6 +43,8 @@ pub(crate) struct Own {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) id: String,
+    /// In base64; `None` if security is none.
+    pub(crate) public_key: Option<String>,
     pub(crate) locator: SocketAddr,
     pub(crate) state: String,
     pub(crate) rtt_ms: Option<f64>,
@@ -62,14 +68,16 @@ pub(crate) struct Host {
 }
 
 impl Report {
-    /// What `status` and `io` say, with names in place of identities.
-    pub(crate) fn new(status: &Status, io: &IoCounters) -> Report {
+    /// What `status` and `io` say of a node with this `security`, with names in place of identities.
+    pub(crate) fn new(status: &Status, io: &IoCounters, security: SecurityMode) -> Report {
         let names: HashMap<NodeId, &str> =
             status.members.iter().map(|member| (member.id, member.name.as_str())).collect();
         let name = |id: &NodeId| names.get(id).map_or_else(|| id.to_string(), |&name| name.to_owned());
         let own = Own {
             name: status.name.clone(),
             id: status.id.to_string(),
+            security,
+            public_key: public_key(&status.id, security),
             locator: Some(status.locator),
             incarnation: status.incarnation,
             list_digest: format!("{:016x}", status.list_digest),
@@ -79,7 +87,7 @@ impl Report {
         let engine = status.counters.iter().map(|(counter, value)| (counter.name(), value));
         Report {
             own,
-            members: status.members.iter().map(|member| Member::new(member, name)).collect(),
+            members: status.members.iter().map(|member| Member::new(member, security, name)).collect(),
             fdb,
             counters: engine.chain(io.iter()).map(|(name, value)| (name.to_owned(), value)).collect(),
         }
@@ -87,10 +95,11 @@ impl Report {
 }
 
 impl Member {
-    fn new(member: &MemberStatus, name: impl Fn(&NodeId) -> String) -> Member {
+    fn new(member: &MemberStatus, security: SecurityMode, name: impl Fn(&NodeId) -> String) -> Member {
         Member {
             name: member.name.clone(),
             id: member.id.to_string(),
+            public_key: public_key(&member.id, security),
             locator: member.locator,
             state: member.state.name().to_owned(),
             rtt_ms: member.rtt.map(millis),
@@ -102,10 +111,11 @@ impl Member {
         }
     }
 
-    fn row(&self) -> [String; 9] {
+    fn row(&self) -> [String; 10] {
         let alive = self.state == MemberState::Alive.name();
         [
             self.name.clone(),
+            self.public_key.as_deref().map_or("-", short).to_owned(),
             self.locator.to_string(),
             self.state.clone(),
             ms(self.rtt_ms),
@@ -140,6 +150,16 @@ impl Host {
     }
 }
 
+/// The identity of a node in base64, if it is a key.
+fn public_key(id: &NodeId, security: SecurityMode) -> Option<String> {
+    (security == SecurityMode::Sealed).then(|| id.to_base64())
+}
+
+/// The beginning of a public key: enough to find it in a list.
+fn short(key: &str) -> &str {
+    key.get(..8).unwrap_or(key)
+}
+
 /// A path for people; `names` are those of the relays in order and of the destination.
 pub(crate) fn describe_path(names: &[String]) -> String {
     match names.split_last() {
@@ -161,8 +181,20 @@ fn for_people(report: &Report) -> String {
     let own = &report.own;
     let locator = own.locator.map_or_else(String::new, |locator| format!(" at {locator}"));
     let mut text = format!("{}{locator} (id {}, list {})\n", own.name, own.id, own.list_digest);
-    let headers =
-        ["MEMBER", "LOCATOR", "STATE", ">RTT ms", ">JITTER ms", ">LOSS %", "PATH", ">PATH ms", ">DIRECT ms"];
+    let key = own.public_key.as_ref().map_or_else(String::new, |key| format!(", public key {key}"));
+    text.push_str(&format!("security: {}{key}\n", own.security.name()));
+    let headers = [
+        "MEMBER",
+        "KEY",
+        "LOCATOR",
+        "STATE",
+        ">RTT ms",
+        ">JITTER ms",
+        ">LOSS %",
+        "PATH",
+        ">PATH ms",
+        ">DIRECT ms",
+    ];
     section(
         &mut text,
         "members",
@@ -200,10 +232,13 @@ fn thousandths(value: f64) -> f64 {
 mod tests {
     use super::*;
 
+    const KEY: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
+
     fn report() -> Report {
         let member = |name: &str, state: &str, path: &[&str]| Member {
             name: name.to_owned(),
             id: "0011223344556677".to_owned(),
+            public_key: Some(KEY.to_owned()),
             locator: "127.0.0.1:4789".parse().unwrap(),
             state: state.to_owned(),
             rtt_ms: Some(32.1),
@@ -229,10 +264,25 @@ mod tests {
     }
 
     #[test]
+    fn the_own_key_is_shown_in_full_and_those_of_members_to_tell_them_apart() {
+        let mut report = report();
+        let text = for_people(&report);
+        assert!(text.contains("security: sealed\n") && text.contains(" hSDwCYkw "), "{text}");
+        assert!(!text.contains(KEY), "{text}");
+        report.own.public_key = Some(KEY.to_owned());
+        assert!(for_people(&report).contains(&format!("security: sealed, public key {KEY}\n")));
+        let id = NodeId([7; 32]);
+        assert_eq!(public_key(&id, SecurityMode::Sealed), Some(id.to_base64()));
+        assert_eq!(public_key(&id, SecurityMode::None), None);
+    }
+
+    #[test]
     fn scripts_find_every_documented_field() {
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(json["members"][0]["path"], serde_json::json!(["inagi", "seoul"]));
         assert_eq!(json["members"][0]["direct_ms"], serde_json::Value::Null);
+        assert_eq!(json["self"]["security"], "sealed");
+        assert_eq!(json["members"][0]["public_key"], KEY);
         assert!(json["self"]["locator"].is_null() && json["counters"]["frames_out"] == 0);
     }
 }

@@ -1,34 +1,9 @@
 //! The command line of leond, as its users meet it: arguments, configuration files, exit codes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
-use std::process::{Command, Output};
+mod support;
 
-fn leond(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_leond")).args(arguments).env_remove("RUST_LOG").output().unwrap()
-}
-
-/// Runs leond with `toml` as its configuration file and `flags` after it.
-fn run_with(toml: &str, flags: &[&str]) -> Output {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("leond.toml");
-    fs::write(&file, toml).unwrap();
-    let socket = directory.path().join("leond.sock");
-    let fixed = ["run", "--config", file.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
-    leond(&[&fixed, flags].concat())
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// The message that an unusable configuration ends with, which is exit code 2.
-fn usage_error(output: &Output) -> String {
-    let text = stderr(output);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(output.stdout.is_empty());
-    text
-}
+use support::{leond, run_with, stderr, usage_error};
 
 const COMPLETE: &str = "name = 'fujisawa'\nlisten = '127.0.0.1:0'\ntap = 'leond-test'\nsecurity = 'none'\n";
 
@@ -37,7 +12,7 @@ fn help_lists_the_subcommands_and_what_they_are_for() {
     let output = leond(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for expected in ["lowest latency", "run ", "status ", "demo "] {
+    for expected in ["lowest latency", "run ", "keygen ", "pubkey ", "status ", "demo "] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
@@ -54,6 +29,10 @@ fn help_of_run_names_every_setting() {
         "--seed",
         "--tap",
         "--security",
+        "--key ",
+        "--network-key",
+        "--allow ",
+        "--allow-file",
         "--segment",
         "--mtu",
         "--underlay-mtu",
@@ -85,14 +64,6 @@ fn a_missing_configuration_file_is_named() {
 fn a_missing_setting_is_named() {
     let text = usage_error(&run_with("listen = '127.0.0.1:0'\nsecurity = 'none'\ntap = 'leond-test'\n", &[]));
     assert!(text.contains("`name` is not set") && text.contains("--name"), "{text}");
-}
-
-#[test]
-fn security_must_be_chosen_by_name() {
-    let text = usage_error(&run_with(&COMPLETE.replace("security = 'none'", ""), &[]));
-    assert!(text.contains("--security none"), "{text}");
-    let text = usage_error(&run_with(COMPLETE, &["--security", "strong"]));
-    assert!(text.contains("strong"), "{text}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn the_demo_beats_the_direct_path_and_survives_its_faults() {
     let output = Command::new(env!("CARGO_BIN_EXE_leond")).args(["demo", "--json"]).output().unwrap();
     let progress = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{progress}");
-    assert!(progress.contains("through Inagi"), "{progress}");
+    assert!(progress.contains("through Inagi") && progress.contains("seal"), "{progress}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
 
     let pairs = report["pairs"].as_array().unwrap();

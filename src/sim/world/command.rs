@@ -2,12 +2,13 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use crate::sim::check::Violation;
 use crate::sim::host::To;
 use crate::sim::site::SiteState;
 use crate::sim::world::{Happening, World};
-use crate::{FrameIn, MacAddr, Segment};
+use crate::{FrameIn, MacAddr, NodeId, Segment};
 
 /// Commands to sites, hosts and strangers. What they set off happens when the world runs.
 impl World {
@@ -33,6 +34,15 @@ impl World {
         Ok(())
     }
 
+    /// Starts a site that is down in a life of this incarnation, with the entropy that its former life had.
+    pub fn start_as(&mut self, site: usize, incarnation: u64) {
+        if self.sites[site].state == SiteState::Down {
+            self.sites[site].power_on_as(self.now, incarnation);
+            self.locators.insert(self.sites[site].config.locator);
+            self.call(site, |engine, _, now, outbox| engine.join(now, outbox));
+        }
+    }
+
     /// The site is gone, without a word.
     pub fn crash(&mut self, site: usize) {
         self.sites[site].power_off();
@@ -50,6 +60,11 @@ impl World {
             self.sites[site].state = SiteState::Leaving;
             self.call(site, |engine, _, now, outbox| engine.leave(now, outbox));
         }
+    }
+
+    /// The site's host replaces the list of nodes that may be members.
+    pub fn set_allowed(&mut self, site: usize, allowed: Option<BTreeSet<NodeId>>) {
+        self.call(site, |engine, _, now, outbox| engine.set_allowed(allowed, now, outbox));
     }
 
     /// The host sends a frame of `len` bytes, or the shortest that can be told apart if that is longer. Returns its
@@ -80,6 +95,22 @@ impl World {
         self.push(self.now, Happening::Datagram { site, from, bytes });
     }
 
+    /// From now on what engines send to an address that is no site's is kept.
+    pub fn listen(&mut self, address: SocketAddr) {
+        self.mail.entry(address).or_default();
+    }
+
+    /// What was sent to an address since the last call, with the sender's address; from the moment on when
+    /// [`listen`](World::listen) was called.
+    pub fn take_mail(&mut self, address: SocketAddr) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.mail.get_mut(&address).map(core::mem::take).unwrap_or_default()
+    }
+
+    /// An address is somebody's locator, who may be a member: relays may send there.
+    pub fn claim(&mut self, locator: SocketAddr) {
+        self.locators.insert(locator);
+    }
+
     /// Up to `count` of the latest datagrams for the site, picked at random, reach it once more.
     pub fn replay(&mut self, site: usize, count: usize) {
         let known = self.overheard(site);
@@ -87,5 +118,11 @@ impl World {
             let (from, bytes) = &known[self.dice.below(known.len() as u64) as usize];
             self.inject(site, *from, bytes.clone());
         }
+    }
+
+    /// From now on it is no breach of a rule to believe what nobody said: what will be injected is forged well
+    /// enough to pass for genuine where nothing is authenticated.
+    pub fn expect_forgeries(&mut self) {
+        self.corrupted = true;
     }
 }

@@ -16,6 +16,7 @@ use crate::sim::check::{Header, Rule, Violation, status_breach};
 use crate::sim::dice::{Dice, TraceDigest};
 use crate::sim::host::{Delivery, Host, Ledger};
 use crate::sim::link::Pipe;
+use crate::sim::middle::{Caught, Middle};
 use crate::sim::site::{DeadlineVerdict, Outbox, Site};
 use crate::{DatagramIn, Engine, Forwarder, Segment, Time};
 
@@ -44,12 +45,15 @@ pub struct World {
     /// Every locator that any site was ever started with.
     locators: BTreeSet<SocketAddr>,
     pipes: BTreeMap<(usize, usize), Pipe>,
+    pub(in crate::sim) middles: BTreeMap<(usize, usize), Middle>,
     hosts: Vec<Host>,
     ledger: Ledger,
     /// The latest datagrams on their way: receiver, sender's address, bytes.
     remembered: VecDeque<(usize, SocketAddr, Vec<u8>)>,
     /// Datagrams and bytes sent to addresses that are no site's.
     strays: BTreeMap<SocketAddr, (u64, u64)>,
+    /// What was sent to addresses that somebody outside listens at: sender's address, bytes.
+    mail: BTreeMap<SocketAddr, Vec<(SocketAddr, Vec<u8>)>>,
     dice: Dice,
     digest: TraceDigest,
     violation: Option<Violation>,
@@ -75,10 +79,12 @@ impl World {
             bound: BTreeMap::new(),
             locators: BTreeSet::new(),
             pipes: BTreeMap::new(),
+            middles: BTreeMap::new(),
             hosts: Vec::new(),
             ledger: Ledger::default(),
             remembered: VecDeque::new(),
             strays: BTreeMap::new(),
+            mail: BTreeMap::new(),
             dice: Dice::named(seed, "world"),
             digest: TraceDigest::new(),
             violation: None,
@@ -199,6 +205,9 @@ impl World {
         let Some(&receiver) = self.bound.get(&to) else {
             let stray = self.strays.entry(to).or_default();
             *stray = (stray.0 + 1, stray.1 + bytes.len() as u64);
+            if let Some(mail) = self.mail.get_mut(&to) {
+                mail.push((self.sites[site].address, bytes));
+            }
             return;
         };
         if !self.carries(site, receiver) {
@@ -212,9 +221,16 @@ impl World {
                 self.corrupted = true;
                 pipe.corrupt(&mut copy);
             }
-            self.sequence += 1;
-            let happening = Happening::Datagram { site: receiver, from, bytes: copy };
-            self.queue.insert((arrival.at, self.sequence), happening);
+            let mut arriving =
+                vec![Caught { from, site: receiver, after: arrival.at.since(self.now), bytes: copy }];
+            if let Some(middle) = self.middles.get_mut(&(site, receiver)) {
+                arriving = arriving.into_iter().flat_map(middle).collect();
+            }
+            for Caught { from, site, after, bytes } in arriving {
+                self.sequence += 1;
+                let happening = Happening::Datagram { site, from, bytes };
+                self.queue.insert((self.now + after, self.sequence), happening);
+            }
         }
         self.remembered.push_back((receiver, from, bytes));
         if self.remembered.len() > REMEMBERED {

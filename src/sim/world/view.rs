@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use crate::sim::host::{Host, SentFrame};
 use crate::sim::site::SiteState;
-use crate::sim::world::World;
+use crate::sim::world::{Happening, World};
 use crate::{Config, Event, NodeId, Status, Time};
 
 /// Looking at the world.
@@ -97,6 +97,15 @@ impl World {
     /// Datagrams and bytes (of UDP payload) that engines sent to an address that is no site's.
     pub fn strays(&self, to: SocketAddr) -> (u64, u64) {
         self.strays.get(&to).copied().unwrap_or_default()
+    }
+
+    /// The datagrams on their way to the site, in the order of their arrival, with their senders' addresses.
+    pub fn on_the_way(&self, site: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+        let of_site = |happening: &Happening| match happening {
+            Happening::Datagram { site: to, from, bytes } if *to == site => Some((*from, bytes.clone())),
+            _ => None,
+        };
+        self.queue.values().filter_map(of_site).collect()
     }
 
     /// The latest datagrams that were sent to the site, oldest first, with their senders' addresses. What is

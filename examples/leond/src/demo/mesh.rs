@@ -1,13 +1,14 @@
 //! Sites that form one mesh: starting and stopping them, asking them, and waiting for what they do by
 //! themselves.
 
+use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use leon::driver::clock;
-use leon::{Event, MemberStatus};
+use leon::{Event, Keys, MemberStatus, NetworkKey, NodeId, SecretKey};
 
 use super::NAMES;
 use super::site::Site;
@@ -18,9 +19,11 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// How often a condition is looked at while nothing happens.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A mesh on a WAN.
+/// A mesh on a WAN, with a network key of its own.
 pub(super) struct Mesh {
     wan: Wan,
+    /// By number of the site.
+    keys: [Keys; NAMES.len()],
     /// By number; `None` for one that has not started or has been killed.
     sites: [Option<Site>; NAMES.len()],
     /// Wakes whoever waits; what the events say is asked from the engines.
@@ -29,10 +32,13 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
-    /// A mesh without sites.
-    pub(super) fn new(wan: &Wan) -> Mesh {
+    /// A mesh without sites, but with keys for them.
+    pub(super) fn new(wan: &Wan) -> io::Result<Mesh> {
+        let network = NetworkKey::from_bytes(clock::entropy()?);
+        let keys = || io::Result::Ok(Keys::new(SecretKey::from_bytes(clock::entropy()?), network.clone()));
+        let keys = [keys()?, keys()?, keys()?];
         let (sender, events) = mpsc::channel();
-        Mesh { wan: wan.clone(), sites: Default::default(), events, sender }
+        Ok(Mesh { wan: wan.clone(), keys, sites: Default::default(), events, sender })
     }
 
     /// Starts a site that joins through `seed`, which has been started before it. Returns the Ethernet socket
@@ -43,7 +49,8 @@ impl Mesh {
         seed: Option<SiteNo>,
     ) -> anyhow::Result<UnixDatagram> {
         let seed = seed.and_then(|seed| self.sites[seed].as_ref()).map(|site| site.locator);
-        let (site, card) = Site::start(number, seed, &self.wan, self.sender.clone())
+        let keys = self.keys[number].clone();
+        let (site, card) = Site::start(number, keys, seed, &self.wan, self.sender.clone())
             .with_context(|| format!("{} does not start", NAMES[number]))?;
         self.sites[number] = Some(site);
         Ok(card)
@@ -51,7 +58,7 @@ impl Mesh {
 
     /// What `site` knows of `other`, if both live.
     pub(super) fn member(&self, site: SiteNo, other: SiteNo) -> Option<MemberStatus> {
-        self.sites[site].as_ref()?.member(other)
+        self.sites[site].as_ref()?.member(self.keys[other].id())
     }
 
     /// True if both sites have measured the link between them and find it up.
@@ -70,7 +77,9 @@ impl Mesh {
 
     /// The sites that frames from `site` to `other` pass, `other` included; empty if there is no path.
     pub(super) fn path(&self, site: SiteNo, other: SiteNo) -> Vec<SiteNo> {
-        self.sites[site].as_ref().map(|site| site.path(other)).unwrap_or_default()
+        let path = self.member(site, other).map(|member| member.path).unwrap_or_default();
+        let number = |id: &NodeId| self.keys.iter().position(|keys| keys.id() == *id);
+        path.iter().filter_map(number).collect()
     }
 
     /// Waits for `condition`; `what` says what it is, should it not come true.

@@ -76,8 +76,9 @@ impl Demo {
     /// Starts the sites, each with a host behind it, and waits until each knows the others.
     fn start() -> anyhow::Result<Demo> {
         let wan = Wan::new(round_trip)?;
-        let mut demo = Demo { began: clock::now(), mesh: Mesh::new(&wan), wan, hosts: Vec::new() };
-        demo.say("three sites, on UDP sockets of the loopback interface; round trips between them take");
+        let mut demo = Demo { began: clock::now(), mesh: Mesh::new(&wan)?, wan, hosts: Vec::new() };
+        demo.say("three sites with new keys, which seal all that they send, on UDP sockets of the loopback");
+        demo.say("interface; round trips between them take");
         for (a, b) in PAIRS {
             demo.say(&format!("  {:>2} ms  {} - {}", round_trip(a, b).as_millis(), NAMES[a], NAMES[b]));
         }
@@ -107,7 +108,7 @@ impl Demo {
         self.say("hosts ping each other, and again where there is nothing but the direct link");
         let measure = |&(from, to): &(SiteNo, SiteNo)| {
             let overlay = Pinger::new(Arc::clone(&self.hosts[from]), self.hosts[to].ip())?;
-            let mut alone = Mesh::new(&self.wan);
+            let mut alone = Mesh::new(&self.wan)?;
             let host_from = Host::start(alone.start_site(from, None)?, from)?;
             let host_to = Host::start(alone.start_site(to, Some(from))?, to)?;
             alone.wait_until("two sites know each other", |alone| {

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use leon::driver::{Driver, Port, StopHandle, Underlay, clock};
-use leon::{Config, Engine, Event, MemberState, MemberStatus, NodeId, Security, Segment};
+use leon::{Config, Engine, Event, Keys, MemberState, MemberStatus, NodeId, Security, Segment};
 
 use super::NAMES;
 use super::wan::{SiteNo, Wan};
@@ -22,10 +22,11 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Starts site `number` as a member that joins through `seed`. Its events go to `events`.
+    /// Starts site `number` as a member that has `keys` and joins through `seed`. Its events go to `events`.
     /// Returns the other end of its frame port, too.
     pub(super) fn start(
         number: SiteNo,
+        keys: Keys,
         seed: Option<SocketAddr>,
         wan: &Wan,
         events: Sender<Event>,
@@ -33,8 +34,7 @@ impl Site {
         let name = NAMES[number];
         let underlay = Underlay::bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
         let locator = wan.attach(number, underlay.local_addr())?;
-        let security = Security::None { id: id(number) };
-        let mut config = Config::new(name, locator, security, clock::entropy()?);
+        let mut config = Config::new(name, locator, Security::Sealed(keys), clock::entropy()?);
         config.incarnation = clock::incarnation();
         config.seeds.extend(seed);
         let engine = Arc::new(Engine::new(config, clock::now())?);
@@ -52,16 +52,10 @@ impl Site {
         Ok((Site { locator, engine, stop, thread }, card))
     }
 
-    /// What this site knows of site `other`, if that is a live member.
-    pub(super) fn member(&self, other: SiteNo) -> Option<MemberStatus> {
+    /// What this site knows of `other`, if that is a live member.
+    pub(super) fn member(&self, other: NodeId) -> Option<MemberStatus> {
         let members = self.engine.status(clock::now()).members;
-        members.into_iter().find(|member| member.id == id(other) && member.state == MemberState::Alive)
-    }
-
-    /// The sites that frames for site `other` pass, the last one included; empty if there is no path.
-    pub(super) fn path(&self, other: SiteNo) -> Vec<SiteNo> {
-        let path = self.member(other).map(|member| member.path).unwrap_or_default();
-        path.iter().map(|id| SiteNo::from(id.0[0])).collect()
+        members.into_iter().find(|member| member.id == other && member.state == MemberState::Alive)
     }
 
     /// Stops the site and waits for its thread.
@@ -70,9 +64,4 @@ impl Site {
         let result = self.thread.join().map_err(|_| anyhow::anyhow!("a site's thread panicked"))?;
         result.context("a site's driver failed")
     }
-}
-
-/// The identity of a site: its number, 32 times.
-fn id(number: SiteNo) -> NodeId {
-    NodeId([u8::try_from(number).unwrap_or(u8::MAX); 32])
 }

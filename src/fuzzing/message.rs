@@ -1,0 +1,131 @@
+//! Control messages out of choices: well-formed, by somebody who knows the mesh and lies.
+
+use core::net::SocketAddr;
+
+use crate::error::RejectReason;
+use crate::fuzzing::feed::Feed;
+use crate::fuzzing::mesh::{self, SITES};
+use crate::node::{NodeId, NodePrefix, Segment};
+use crate::sim::World;
+use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::record::{Record, RecordVersion};
+
+/// Most entries of a list or a row that a lie has.
+const MAX_ENTRIES: usize = 4;
+
+/// A message of the site at `sender`. `tokens` are numbers that were asked or answered with before.
+pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &mut Feed<'_>) -> Message {
+    let speaker = (0..SITES).find(|site| world.address(*site) == sender).unwrap_or(0);
+    let lie = &mut Lie { world, speaker, tokens, feed };
+    match lie.feed.below(11) {
+        0 => Message::ListRequest { token: lie.number() },
+        1 => Message::List {
+            token: lie.number(),
+            entries: (0..lie.feed.below(MAX_ENTRIES)).map(|_| lie.listed()).collect(),
+        },
+        2 => Message::Join { known: lie.version(), record: lie.record() },
+        3 => Message::JoinAck { known: lie.version(), record: lie.record() },
+        4 => {
+            const REASONS: [RejectReason; 3] =
+                [RejectReason::NameTaken, RejectReason::LocatorTaken, RejectReason::ListFull];
+            Message::JoinReject { version: lie.version(), reason: REASONS[lie.feed.below(REASONS.len())] }
+        }
+        5 => Message::Leave { version: lie.version() },
+        6 => {
+            Message::Ping(Ping { token: lie.number(), list_digest: lie.number(), row_version: lie.number() })
+        }
+        7 => Message::Pong(Pong {
+            token: lie.number(),
+            received_at: lie.number(),
+            sent_at: lie.number(),
+            row_version: lie.number(),
+        }),
+        8 => {
+            let (one, other) = (lie.number(), lie.number());
+            let entries = (0..lie.feed.below(MAX_ENTRIES)).map(|_| lie.row_entry()).collect();
+            let row = Row { from: one.min(other), to: one.max(other), entries };
+            Message::Row { list_digest: lie.number(), row }
+        }
+        9 => Message::Confirm,
+        _ => Message::RowRequest { from: lie.number() },
+    }
+}
+
+struct Lie<'a, 'b> {
+    world: &'a World,
+    speaker: usize,
+    tokens: &'a [u64],
+    feed: &'a mut Feed<'b>,
+}
+
+impl Lie<'_, '_> {
+    /// Small, very high, one that was seen before, or any.
+    fn number(&mut self) -> u64 {
+        match self.feed.below(4) {
+            0 => self.feed.u8().into(),
+            1 => u64::MAX - u64::from(self.feed.u8()),
+            2 if !self.tokens.is_empty() => self.tokens[self.feed.below(self.tokens.len())],
+            _ => self.feed.u64(),
+        }
+    }
+
+    /// That of a site, one with the same first half, or somebody else's.
+    fn id(&mut self) -> NodeId {
+        let choice = self.feed.below(2 * SITES + 2);
+        let mut id = mesh::id(self.world, choice % SITES);
+        if choice >= 2 * SITES {
+            id = NodeId([self.feed.u8(); 32]);
+        } else if choice >= SITES {
+            id.0[31] ^= 1 + self.feed.u8() % 2;
+        }
+        id
+    }
+
+    /// Around what a site has said of itself.
+    fn version(&mut self) -> RecordVersion {
+        let incarnation = match self.feed.below(4) {
+            0..=2 => {
+                let own = self.world.config(self.feed.below(SITES)).incarnation;
+                own.wrapping_add_signed(i64::from(self.feed.u8() as i8))
+            }
+            _ => self.number(),
+        };
+        RecordVersion { incarnation, version: self.number() as u32 }
+    }
+
+    fn record(&mut self) -> Record {
+        // Nobody speaks for another, so what follows is reached by the own identity only.
+        let id = if self.feed.below(4) == 0 { self.id() } else { mesh::id(self.world, self.speaker) };
+        let version = self.version();
+        let like = self.feed.below(SITES + 2);
+        let (locator, name) = match like {
+            site @ 0..SITES => {
+                let config = self.world.config(site);
+                (config.locator, config.name.clone())
+            }
+            _ => (mesh::stranger(self.feed.u8()), format!("site{}", self.feed.u8())),
+        };
+        let other_name = self.feed.below(4) == 0;
+        let name = if other_name { format!("other{}", self.feed.u8() % 4) } else { name };
+        let segments = (0..=u32::from(self.feed.u8() % 2)).filter_map(Segment::new).collect();
+        Record { id, version, locator, name, segments }
+    }
+
+    fn listed(&mut self) -> Listed {
+        let (id, version) = (self.id(), self.version());
+        let site = self.feed.below(SITES + 1);
+        let locator = if site == SITES { mesh::stranger(self.feed.u8()) } else { self.world.address(site) };
+        Listed { id, version, locator }
+    }
+
+    fn row_entry(&mut self) -> RowEntry {
+        let NodePrefix(prefix) = self.id().prefix();
+        let incarnation = self.version().incarnation;
+        let us = |number: u64| (number as u32).min(u32::MAX - 1);
+        let link =
+            LinkLatency { fast_us: us(self.number()), slow_us: us(self.number()), loss: self.feed.u8() };
+        let is_up = self.feed.below(3) != 0;
+        let life = (incarnation ^ incarnation >> 32) as u32;
+        RowEntry { target: NodePrefix(prefix), life, link: is_up.then_some(link) }
+    }
+}

@@ -1,0 +1,108 @@
+//! What the fuzzer starts from: headers, messages and records as engines send them, and choices rolled by dice.
+
+use core::net::SocketAddr;
+
+use crate::config::Cipher;
+use crate::error::RejectReason;
+use crate::fuzzing::mesh;
+use crate::node::{NodeId, NodePrefix, Segment};
+use crate::sim::Dice;
+use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
+use crate::wire::record::{Record, RecordVersion};
+
+/// How many rolls of the dice each target gets that takes choices.
+const ROLLS: usize = 24;
+
+/// The seeds of one target, each with a name that is the same each time.
+pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+    match target {
+        "control" => numbered(messages().iter().map(|message| written(|out| message.write(out)))),
+        "ethernet" => numbered(frames()),
+        "handshake_body" => numbered(handshake_bodies()),
+        "header" => numbered(mesh::headers()),
+        "record" => numbered(records().iter().map(|record| written(|out| record.write(out)))),
+        _ => numbered((0..ROLLS).map(|roll| rolled(target, roll))),
+    }
+}
+
+fn numbered(seeds: impl IntoIterator<Item = Vec<u8>>) -> Vec<(String, Vec<u8>)> {
+    seeds.into_iter().enumerate().map(|(number, bytes)| (format!("seed-{number:02}"), bytes)).collect()
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    bytes
+}
+
+fn rolled(target: &str, roll: usize) -> Vec<u8> {
+    let mut bytes = vec![0; 16 * (roll + 1)];
+    Dice::named(roll as u64, target).fill(&mut bytes);
+    bytes
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let addresses = [[0xff; 6], [2, 0, 0, 0, 0, 1]].concat();
+    let frame = |after: &[u8]| [&addresses[..], after].concat();
+    vec![
+        frame(&[0x08, 0x00, 0x45, 0x00]),
+        frame(&[0x81, 0x00, 0xe0, 0x2a, 0x86, 0xdd]),
+        frame(&[0x88, 0xa8, 0x00, 0x01, 0x81, 0x00, 0x00, 0x02]),
+    ]
+}
+
+fn records() -> Vec<Record> {
+    let record = |id: u8, locator: &str, segments: &[u32]| Record {
+        id: NodeId([id; 32]),
+        version: RecordVersion { incarnation: u64::from(id) << 40, version: 2 },
+        locator: locator.parse().expect("an address and a port"),
+        name: format!("site{id}"),
+        segments: segments.iter().filter_map(|id| Segment::new(*id)).collect(),
+    };
+    vec![record(1, "192.0.2.1:4747", &[0]), record(2, "[2001:db8::2]:4747", &[0, 7, 0xff_ffff])]
+}
+
+fn handshake_bodies() -> Vec<Vec<u8>> {
+    let introduction = |locator: SocketAddr, cipher| {
+        Introduction { incarnation: 1 << 40, sequence: 2, epoch: 3, cipher, locator }.to_bytes()
+    };
+    let [one, other] = [records().remove(0), records().remove(1)].map(|record| record.locator);
+    let introductions = [introduction(one, Cipher::Aes256Gcm), introduction(other, Cipher::ChaCha20Poly1305)];
+    let answered = Introduction::read(&introductions[0]).map(Answer::Accepted).into_iter();
+    let answers = answered.chain([Answer::IdentityInUse]).map(Answer::to_bytes);
+    let others = [
+        Hello { nonce: [1; 16] }.to_bytes(),
+        Challenge { echo: [2; 16], id: NodeId([3; 32]), cookie: [4; 16] }.to_bytes(),
+        Initiation { cookie: [5; 16], message: &[6; 20] }.to_bytes(),
+    ];
+    introductions.iter().cloned().chain(answers).chain(others).collect()
+}
+
+/// One of each kind, with every reason.
+fn messages() -> Vec<Message> {
+    let [one, other] = [records().remove(0), records().remove(1)];
+    let version = one.version;
+    let listed = |record: &Record| Listed { id: record.id, version, locator: record.locator };
+    let link = |us| Some(LinkLatency { fast_us: us, slow_us: us + 1, loss: 3 });
+    let entry = |target, link| RowEntry { target: NodePrefix(target), life: 1 << 8, link };
+    let mut messages = vec![
+        Message::ListRequest { token: 1 },
+        Message::List { token: 2, entries: vec![listed(&one), listed(&other)] },
+        Message::Join { record: one.clone(), known: RecordVersion::default() },
+        Message::JoinAck { known: version, record: other.clone() },
+        Message::Leave { version },
+        Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3 }),
+        Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4 }),
+        Message::Row {
+            list_digest: 5,
+            row: Row { from: 1, to: 3, entries: vec![entry(9, link(32_000)), entry(10, None)] },
+        },
+        Message::RowRequest { from: 7 },
+        Message::Confirm,
+    ];
+    let reasons =
+        [RejectReason::NameTaken, RejectReason::IdTaken, RejectReason::LocatorTaken, RejectReason::ListFull];
+    messages.extend(reasons.map(|reason| Message::JoinReject { version, reason }));
+    messages
+}

@@ -1,0 +1,146 @@
+//! What a rogue says to sites, and what it makes of what they say.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::error::RejectReason;
+use crate::sim::rogue::Rogue;
+use crate::sim::world::World;
+use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::header::Header;
+use crate::wire::record::{Record, RecordVersion};
+use crate::wire::{KIND_CONTROL, KIND_FRAME};
+use crate::{NodeId, Segment};
+
+/// Something that a rogue says in a session.
+#[derive(Clone, Debug)]
+pub enum Say {
+    /// That it has the keys.
+    Confirm,
+    /// That it joins.
+    Join,
+    /// That another node joins: identity, name, locator, incarnation.
+    JoinOf(NodeId, String, SocketAddr, u64),
+    /// That it refuses the site, whose incarnation this is.
+    JoinReject(u64),
+    /// That it leaves.
+    Leave,
+    /// A question for the site's list.
+    ListRequest,
+    /// These nodes, in answer to the site's latest question: identity, incarnation, locator.
+    List(Vec<(NodeId, u64, SocketAddr)>),
+    /// A ping, with this digest of its list.
+    Ping(u64),
+    /// What it measures to these nodes: identity, incarnation, round-trip time or `None` if the link is down.
+    Row(Vec<(NodeId, u64, Option<Duration>)>),
+    /// That its row has this version, and nothing of it.
+    RowVersion(u64),
+    /// A question for all of the site's row.
+    RowRequest,
+    /// These bytes.
+    Raw(Vec<u8>),
+}
+
+impl Rogue {
+    /// The bytes of what it says to a site.
+    pub(super) fn put(&mut self, site: usize, say: &Say) -> Vec<u8> {
+        let message = match say.clone() {
+            Say::Confirm => Message::Confirm,
+            Say::Join => Message::Join { record: self.record.clone(), known: RecordVersion::default() },
+            Say::JoinOf(id, name, locator, incarnation) => {
+                let version = RecordVersion { incarnation, version: 0 };
+                let record = Record { id, version, locator, name, segments: vec![Segment::DEFAULT] };
+                Message::Join { record, known: RecordVersion::default() }
+            }
+            Say::JoinReject(incarnation) => Message::JoinReject {
+                version: RecordVersion { incarnation, version: 0 },
+                reason: RejectReason::NameTaken,
+            },
+            Say::Leave => {
+                self.record.version.version += 1;
+                Message::Leave { version: self.record.version }
+            }
+            Say::ListRequest => Message::ListRequest { token: self.rng.u64() },
+            Say::List(nodes) => Message::List {
+                token: self.questions.get(&site).copied().unwrap_or(0),
+                entries: nodes.into_iter().map(listed).collect(),
+            },
+            Say::Ping(list_digest) => {
+                Message::Ping(Ping { token: self.rng.u64(), list_digest, row_version: self.row_version })
+            }
+            Say::Row(entries) => {
+                let from = self.row_version;
+                self.row_version += 1;
+                let entries = entries.into_iter().map(row_entry).collect();
+                Message::Row { list_digest: 0, row: Row { from, to: self.row_version, entries } }
+            }
+            Say::RowVersion(version) => {
+                let row = Row { from: version, to: version, entries: Vec::new() };
+                Message::Row { list_digest: 0, row }
+            }
+            Say::RowRequest => Message::RowRequest { from: 0 },
+            Say::Raw(bytes) => return bytes,
+        };
+        let mut bytes = Vec::new();
+        message.write(&mut bytes);
+        bytes
+    }
+
+    /// Opens what a site has sent in a session, and answers.
+    pub(super) fn open(&mut self, world: &mut World, site: usize, header: &Header, bytes: &mut [u8]) {
+        let Some(keys) = self.lines.get(&site) else { return };
+        let Ok(opened) = keys.open.open(bytes, header.len) else { return };
+        if opened.kind == KIND_FRAME {
+            let frame = opened.content.to_vec();
+            self.frames.push(frame);
+            return;
+        }
+        let message = (opened.kind == KIND_CONTROL).then(|| Message::read(opened.content).ok()).flatten();
+        let Some(message) = message else { return };
+        let answer = match message {
+            Message::Ping(ping) => Message::Pong(Pong {
+                token: ping.token,
+                received_at: 0,
+                sent_at: 0,
+                row_version: self.row_version,
+            }),
+            Message::Join { record, .. } => {
+                Message::JoinAck { known: record.version, record: self.record.clone() }
+            }
+            Message::JoinAck { .. } => {
+                *self.acknowledged.entry(site).or_default() += 1;
+                return;
+            }
+            Message::JoinReject { .. } => {
+                self.refusals += 1;
+                return;
+            }
+            Message::ListRequest { token } => {
+                self.questions.insert(site, token);
+                return;
+            }
+            _ => return,
+        };
+        let mut content = Vec::new();
+        answer.write(&mut content);
+        self.say(world, site, &Say::Raw(content));
+    }
+
+    /// True if a site has asked for its list and it has not answered.
+    pub fn is_asked(&self, site: usize) -> bool {
+        self.questions.contains_key(&site)
+    }
+}
+
+fn listed((id, incarnation, locator): (NodeId, u64, SocketAddr)) -> Listed {
+    Listed { id, version: RecordVersion { incarnation, version: 0 }, locator }
+}
+
+fn row_entry((id, incarnation, rtt): (NodeId, u64, Option<Duration>)) -> RowEntry {
+    let micros = |rtt: Duration| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1);
+    RowEntry {
+        target: id.prefix(),
+        life: (incarnation ^ incarnation >> 32) as u32,
+        link: rtt.map(|rtt| LinkLatency { fast_us: micros(rtt), slow_us: micros(rtt), loss: 0 }),
+    }
+}
