@@ -53,8 +53,9 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let locator = SocketAddr::new(self.ip(is_v6)?, self.u16()?);
-        let is_usable = !locator.ip().is_unspecified() && !locator.ip().is_multicast() && locator.port() != 0;
-        is_usable.then_some(locator)
+        let ip = locator.ip();
+        let is_usable = !ip.is_unspecified() && !ip.is_multicast() && ip == ip.to_canonical();
+        (is_usable && locator.port() != 0).then_some(locator)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Control messages, records and digests (sections 11 and 12.1).
 
+use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::net::SocketAddr;
 
@@ -80,8 +81,10 @@ impl Record {
         let name = String::from_utf8(reader.bytes(len)?.to_vec()).ok()?;
         let count = reader.u8()?;
         let segments = (0..count).map(|_| reader.u24()).collect::<Option<Vec<u32>>>()?;
-        let is_right =
-            (1..=63).contains(&len) && !name.chars().any(char::is_control) && (1..=64).contains(&count);
+        let is_right = (1..=63).contains(&len)
+            && !name.chars().any(char::is_control)
+            && (1..=64).contains(&count)
+            && segments.iter().collect::<BTreeSet<_>>().len() == segments.len();
         is_right.then_some(Record { id, version, locator, name, segments })
     }
 
@@ -179,10 +182,10 @@ impl Message {
 
 fn read_entry(r: &mut Reader<'_>) -> Option<Entry> {
     let (target, life, fast, slow, loss) = (r.array()?, r.u32()?, r.u32()?, r.u32()?, r.u8()?);
-    let link = match (fast == u32::MAX, slow == u32::MAX) {
-        (true, true) => None,
-        (false, false) => Some((fast, slow, loss)),
-        _ => return None,
+    let link = match (fast, slow, loss) {
+        (u32::MAX, u32::MAX, u8::MAX) => None,
+        (u32::MAX, ..) | (_, u32::MAX, _) => return None,
+        up => Some(up),
     };
     Some(Entry { target, life, link })
 }

@@ -1,5 +1,7 @@
 //! Section 10: what an engine drops, in which order it checks, and under which counter.
 
+use leon::Counter;
+
 use crate::control::{Message, Record};
 use crate::header::{HELLO, Header};
 use crate::net::{ALL, ENGINE, Kind, Net, frame, host, locator};
@@ -58,6 +60,9 @@ fn headers_are_checked_in_order() {
     assert_eq!(dropped(&mut net, twice), "path_repeat");
     let elsewhere = sealed(&mut net, FRAME, 0, &[], |header| header.path = vec![locator(1), ENGINE]);
     assert_eq!(dropped(&mut net, elsewhere), "path_not_here");
+    let before = net.count(Counter::SourceSelf);
+    net.hand(ENGINE, good.clone());
+    assert_eq!(net.count(Counter::SourceSelf), before + 1, "nobody else sends from there");
     assert_eq!(dropped(&mut net, good), "none");
 }
 
@@ -79,6 +84,8 @@ fn relays_check_the_tag_and_both_neighbours() {
     assert_eq!(dropped(&mut net, with(good.clone(), 19, 0xee)), "tag");
     let nowhere = relayed(&mut net, &|header| header.path[1] = locator(6));
     assert_eq!(dropped(&mut net, nowhere), "path_stranger");
+    let long = [&good[..], &[0; 1400]].concat();
+    assert_eq!(dropped(&mut net, long), "frame_too_long");
     assert_eq!(dropped(&mut net, good.clone()), "none");
     assert_eq!(dropped(&mut net, good), "replayed");
 }

@@ -70,7 +70,7 @@ fn frames_go_both_ways() {
 #[test]
 fn flooded_frames_are_sealed_once_for_all() {
     for kind in KINDS {
-        let mut net = Net::joined(kind, 2);
+        let mut net = Net::joined(kind, 6);
         let engine = net.engine_prefix();
         let flooded = frame(ALL, host(9), 700);
         net.frame_in(flooded.clone());
