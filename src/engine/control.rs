@@ -63,8 +63,7 @@ pub(crate) struct Control {
     flood_limit: u32,
     pub(super) is_unsealed: bool,
     pub(super) outer: OuterKey,
-    /// Counter of the latest datagram of a handshake. Begins with a number that tells the lives of the node
-    /// apart for those that relay.
+    /// How many datagrams of handshakes were sent.
     pub(super) handshakes: u64,
     rng: Rng,
     pub(super) counters: Arc<CounterSet>,
@@ -93,7 +92,7 @@ impl Control {
             flood_limit: config.flood_limit,
             is_unsealed: matches!(config.security, Security::None { .. }),
             outer: OuterKey::of(&config.security),
-            handshakes: rng.u64() << 32,
+            handshakes: 0,
             rng,
             counters: Arc::new(CounterSet::new()),
             outbox: Outbox::default(),

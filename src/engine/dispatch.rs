@@ -93,7 +93,7 @@ impl Control {
                 self.latency.handle_row(from, row, now);
                 self.membership.compare_digest(from, list_digest, now);
             }
-            Message::RowRequest { from: version } => self.latency.handle_row_request(from, version),
+            Message::RowRequest { from: version } => self.latency.handle_row_request(from, version, now),
             Message::Confirm => {}
         }
     }

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use zeroize::Zeroize;
 
 pub use event::Event;
 pub use forwarder::Forwarder;
@@ -111,9 +112,11 @@ impl Engine {
     /// # Errors
     ///
     /// If a field of `config` is out of the range it documents.
-    pub fn new(config: Config, now: Time) -> Result<Engine, ConfigError> {
+    pub fn new(mut config: Config, now: Time) -> Result<Engine, ConfigError> {
         config.validate()?;
         let mut rng = Rng::of_life(&config.entropy, config.id(), config.incarnation);
+        // Every key of this life follows from it.
+        config.entropy.zeroize();
         let mut hash = || KeyedHash::new(rng.u64(), rng.u64());
         let (fdb_hash, snapshot_hash) = (hash(), hash());
         let slots = 2 * config.max_members;
@@ -165,7 +168,7 @@ impl Engine {
 
     /// Replaces the list of nodes that may be members; `None` lets every holder of the network key in. The
     /// sessions with members that are not on it end at once. Does nothing with
-    /// [`Security::None`](crate::Security::None).
+    /// [`Security::None`].
     pub fn set_allowed(&self, allowed: Option<BTreeSet<NodeId>>, now: Time, sink: &mut impl Sink) {
         if !self.shared.is_unsealed {
             self.shared.with_control(now, sink, |control| control.set_allowed(allowed, now));

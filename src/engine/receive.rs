@@ -6,7 +6,7 @@ use crate::engine::snapshot::Peer;
 use crate::engine::{Datagram, DatagramIn, Event, Frame, Sink};
 use crate::forward::fdb::{HostKey, Place};
 use crate::node::Segment;
-use crate::session::Arrival;
+use crate::session::{Arrival, HopKey};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::control::Message;
@@ -51,9 +51,8 @@ impl View {
     ) -> Result<(), Counter> {
         let source = self.snapshot.peer(header.source).ok_or(Counter::SourceStranger)?;
         // The header's epoch is that of the session of source and destination, so the keys must be tried.
-        if !source.keys.iter().any(|keys| keys.open.hop().verify(bytes, header.hop_tag)) {
-            return Err(Counter::Tag);
-        }
+        let verifies = |key: &&HopKey| key.verify(bytes, header.hop_tag);
+        let key = source.keys.iter().map(|keys| keys.open.hop()).find(verifies).ok_or(Counter::Tag)?;
         if source.member.is_none() {
             return Err(Counter::SourceStranger);
         }
@@ -61,7 +60,7 @@ impl View {
         if bytes.len() > max_payload(self.shared.underlay_mtu, next.address.ip()) {
             return Err(Counter::FrameTooLong);
         }
-        if !self.shared.passage.pass(header.flow(), header.counter, now.as_secs()) {
+        if !self.shared.passage.pass(header.flow(key.name()), header.counter) {
             return Err(Counter::Replayed);
         }
         if !source.limits.relay.take(now) {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use crate::config::Cipher;
 use crate::engine::forwarder::View;
 use crate::engine::snapshot::Member;
@@ -131,7 +129,7 @@ impl View {
         flooding: &mut Flooding,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
-        let key = Zeroizing::new(flooding.rng.array());
+        let key = flooding.rng.secret();
         let shared = SharedSeal::new(flooding.cipher, &key, frame.bytes);
         let mut result = Ok(());
         for path in members.iter().filter_map(|member| member.path.as_ref()) {

@@ -2,7 +2,7 @@
 //! again and again at the cost of its source.
 //!
 //! The destination drops every repetition for certain; here it is enough to be right nearly always, within a
-//! fixed space: flows that share a place make each other forgotten, and so does silence.
+//! fixed space: flows that share a place make each other forgotten.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,15 +12,10 @@ const FLOWS: usize = 256;
 const WORDS: usize = 128;
 const BITS: u64 = 32;
 
-/// A flow that was silent for so many seconds is forgotten: as long as keys are used, so that its name may come
-/// back with other keys, and repetitions fail by their hop tags.
-const FORGOTTEN_SECS: u64 = 180;
-
-/// The window of one flow: who it is, when it was last seen, and in each word the number of a block of counters and which were seen.
+/// The window of one flow: who it is, and in each word the number of a block of counters and which were seen.
 #[derive(Debug)]
 struct Flow {
     name: AtomicU64,
-    seen_at_secs: AtomicU64,
     words: [AtomicU64; WORDS],
 }
 
@@ -30,24 +25,15 @@ pub(crate) struct Passage(Vec<Flow>);
 
 impl Passage {
     pub(crate) fn new() -> Self {
-        let flow = || Flow {
-            name: AtomicU64::new(0),
-            seen_at_secs: AtomicU64::new(0),
-            words: core::array::from_fn(|_| AtomicU64::new(0)),
-        };
+        let flow = || Flow { name: AtomicU64::new(0), words: core::array::from_fn(|_| AtomicU64::new(0)) };
         Passage((0..FLOWS).map(|_| flow()).collect())
     }
 
-    /// Notes that the datagram with this counter of the flow called `name`, a well-mixed number, passes; false
-    /// if it has passed before, or one some thousands later has.
-    pub(crate) fn pass(&self, name: u64, counter: u64, now_secs: u64) -> bool {
+    /// Notes that the datagram with this counter of the flow called `name`, a well-mixed number that changes with
+    /// the keys, passes; false if it has passed before, or one some thousands later has.
+    pub(crate) fn pass(&self, name: u64, counter: u64) -> bool {
         let flow = &self.0[name as usize % FLOWS];
-        let seen_at_secs = flow.seen_at_secs.load(Ordering::Relaxed);
-        if seen_at_secs != now_secs {
-            flow.seen_at_secs.store(now_secs, Ordering::Relaxed);
-        }
-        let is_silent = now_secs.saturating_sub(seen_at_secs) > FORGOTTEN_SECS;
-        if is_silent || flow.name.load(Ordering::Relaxed) != name {
+        if flow.name.load(Ordering::Relaxed) != name {
             flow.name.store(name, Ordering::Relaxed);
             flow.words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         }
@@ -78,32 +64,23 @@ mod tests {
     fn each_datagram_of_a_flow_passes_once_in_any_order() {
         let passage = Passage::new();
         let shuffled: Vec<u64> = (0..512).map(|n| 1 + n * 311 % 512).collect();
-        assert!(shuffled.iter().all(|counter| passage.pass(7, *counter, 1000)));
-        assert!(!shuffled.iter().any(|counter| passage.pass(7, *counter, 1000)));
-        assert!(
-            passage.pass(7, 1 << 27, 1000) && !passage.pass(7, 1 << 27, 1000) && !passage.pass(7, 31, 1000)
-        );
+        assert!(shuffled.iter().all(|counter| passage.pass(7, *counter)));
+        assert!(!shuffled.iter().any(|counter| passage.pass(7, *counter)));
+        assert!(passage.pass(7, 1 << 27) && !passage.pass(7, 1 << 27) && !passage.pass(7, 31));
     }
 
     #[test]
     fn flows_do_not_disturb_each_other() {
         let passage = Passage::new();
         for counter in 1..100 {
-            assert!((0..100).all(|flow| passage.pass(flow, counter, 1000)));
+            assert!((0..100).all(|flow| passage.pass(flow, counter)));
         }
-    }
-
-    #[test]
-    fn a_name_that_comes_back_with_other_keys_starts_afresh() {
-        let passage = Passage::new();
-        assert!(passage.pass(7, 1 << 20, 1000) && !passage.pass(7, 1, 1180));
-        assert!(passage.pass(7, 1, 1180 + FORGOTTEN_SECS + 1));
     }
 
     #[test]
     fn a_flow_that_takes_the_place_of_another_starts_afresh() {
         let passage = Passage::new();
         let other = 7 + FLOWS as u64;
-        assert!(passage.pass(7, 1000, 1000) && passage.pass(other, 1, 1000) && passage.pass(7, 1, 1000));
+        assert!(passage.pass(7, 1000) && passage.pass(other, 1) && passage.pass(7, 1));
     }
 }

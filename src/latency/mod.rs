@@ -28,6 +28,8 @@ const DOWN_DELAY: Duration = Duration::from_millis(10);
 const UP_DELAY: Duration = Duration::from_millis(200);
 /// A part of a row is asked for no more often than this: above the round-trip time of most links.
 const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
+/// A member is sent what it asks of the own row no more often than this.
+const ROW_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// So often the own row is advertised with fine precision.
 const FINE_INTERVAL: Duration = Duration::from_secs(60);
@@ -64,6 +66,8 @@ struct Peer {
     /// The highest version of its row that was heard of.
     newest_version: u64,
     next_request_at: Time,
+    /// Before then it is not sent what it asks of the own row.
+    next_answer_at: Time,
 }
 
 impl Peer {
@@ -150,7 +154,17 @@ impl Latency {
     pub(crate) fn add(&mut self, peer: NodePrefix, incarnation: u64, now: Time) {
         let life = life(incarnation);
         let (link, row) = (Link::new(now), OtherRow::default());
-        self.peers.insert(peer, Peer { life, link, row, newest_version: 0, next_request_at: Time::ZERO });
+        self.peers.insert(
+            peer,
+            Peer {
+                life,
+                link,
+                row,
+                newest_version: 0,
+                next_request_at: Time::ZERO,
+                next_answer_at: Time::ZERO,
+            },
+        );
         self.wake_by(now);
     }
 
@@ -284,7 +298,9 @@ impl Latency {
     }
 
     /// A member asks for what changed in the own row.
-    pub(crate) fn handle_row_request(&mut self, from: NodePrefix, version: u64) {
+    pub(crate) fn handle_row_request(&mut self, from: NodePrefix, version: u64, now: Time) {
+        let Some(peer) = self.peers.get_mut(&from).filter(|peer| now >= peer.next_answer_at) else { return };
+        peer.next_answer_at = now + ROW_ANSWER_INTERVAL;
         for row in self.own_row.since(version) {
             self.outputs.push(Output::Row(from, row));
         }

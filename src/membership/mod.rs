@@ -87,6 +87,16 @@ struct Question {
     expires_at: Time,
 }
 
+/// Whether a member's list is worth asking for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sync {
+    /// When it was asked for last, and which digests it and the own list had.
+    asked_at: Time,
+    digests: [u64; 2],
+    /// The digest that its list has now, if that is a reason to ask.
+    differs: Option<u64>,
+}
+
 /// The member list and what keeps it the same everywhere.
 #[derive(Debug)]
 pub(crate) struct Membership {
@@ -115,10 +125,10 @@ pub(crate) struct Membership {
     questions: BTreeMap<u64, Question>,
     /// Who was sent the list, and when.
     answered: BTreeMap<NodePrefix, Time>,
+    /// What the digests of members led to.
+    syncs: BTreeMap<NodePrefix, Sync>,
     /// When a list may next be asked for because of a digest.
-    sync: Backoff,
-    /// The own digest when a list was last asked for because of another one.
-    synced_digest: u64,
+    sync_at: Time,
     /// Not after anything is due.
     wake_at: Time,
     rng: Rng,
@@ -149,8 +159,8 @@ impl Membership {
             unreachable: BTreeMap::new(),
             questions: BTreeMap::new(),
             answered: BTreeMap::new(),
-            sync: Backoff::syncing(Time::ZERO),
-            synced_digest: 0,
+            syncs: BTreeMap::new(),
+            sync_at: Time::ZERO,
             wake_at: Time::NEVER,
             rng,
             outputs: Vec::new(),
@@ -263,6 +273,7 @@ impl Membership {
         self.unacknowledged.remove(&node);
         self.unreachable.remove(&node);
         self.probes.remove(&node);
+        self.syncs.remove(&node);
         let member = self.list.remove(node)?;
         (member.state == MemberState::Alive).then_some(member.record)
     }
@@ -274,18 +285,19 @@ impl Membership {
         }
     }
 
-    /// A ping of a member showed the digest of its list.
+    /// A member has shown the digest of its list. If that differs, the list is asked for, in turn: a member that
+    /// shows another digest each time cannot keep others from being asked.
     pub(crate) fn compare_digest(&mut self, from: NodePrefix, digest: u64, now: Time) {
-        let own = self.digest();
-        if digest == own || !self.is_active() {
+        if !self.is_active() || self.list.alive(from).is_none() {
             return;
         }
-        if own != self.synced_digest {
-            self.synced_digest = own;
-            self.sync.hasten(now, schedule::SYNC_INTERVAL);
-        }
-        if self.sync.is_due(now, |interval| self.rng.around(interval)) {
-            self.ask_for_list(from, now);
+        let own = self.digest();
+        let sync = self.syncs.entry(from).or_default();
+        let is_old_news = sync.digests == [own, digest] && now.since(sync.asked_at) < schedule::SYNC_AGAIN;
+        sync.differs = (digest != own && !is_old_news).then_some(digest);
+        if sync.differs.is_some() {
+            let sync_at = self.sync_at.max(now);
+            self.wake_by(sync_at);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::membership::{Contact, Membership, Output, Phase};
+use crate::membership::{Contact, Membership, Output, Phase, Sync};
 use crate::node::NodePrefix;
 use crate::time::Time;
 use crate::wire::control::Message;
@@ -29,10 +29,11 @@ const SEED_INTERVAL: Duration = Duration::from_secs(15);
 /// A failed member is contacted after this, and then after twice as long each time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
-/// Lists are asked for because of differing digests no more often than this, and half as often each time that
-/// leads to nothing: two nodes may differ for good about a third that one of them refuses.
-pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(500);
-const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(8);
+/// Lists are asked for because of differing digests no more often than this.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// A member is not asked again within this as long as neither digest has changed: two nodes may differ for good
+/// about a third that one of them refuses.
+pub(super) const SYNC_AGAIN: Duration = Duration::from_secs(8);
 /// A node is sent the list no more often than this.
 pub(super) const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 /// An answer later than this is unexpected.
@@ -79,22 +80,12 @@ impl Backoff {
         Backoff { at: now + PROBE_INTERVAL, interval: PROBE_INTERVAL, max: PROBE_INTERVAL_MAX }
     }
 
-    pub(super) fn syncing(at: Time) -> Self {
-        Backoff { at, interval: SYNC_INTERVAL, max: SYNC_INTERVAL_MAX }
-    }
-
-    /// Goes back to `interval`: things have changed.
-    pub(super) fn hasten(&mut self, now: Time, interval: Duration) {
-        self.at = self.at.min(now + interval);
-        self.interval = interval;
-    }
-
     pub(super) fn seeking(now: Time) -> Self {
         Backoff { at: now + SEED_INTERVAL, interval: SEED_INTERVAL, max: SEED_INTERVAL }
     }
 
     /// True if the instant has come; it then moves on, `spread` being the interval with its jitter.
-    pub(super) fn is_due(&mut self, now: Time, spread: impl FnOnce(Duration) -> Duration) -> bool {
+    fn is_due(&mut self, now: Time, spread: impl FnOnce(Duration) -> Duration) -> bool {
         let is_due = now >= self.at;
         if is_due {
             self.at = now + spread(self.interval);
@@ -135,6 +126,7 @@ impl Membership {
                 self.repeat_joins(now);
                 self.contact_introduced(now);
                 self.probe_failed(now);
+                self.sync(now);
                 self.fail_unreachable(now);
                 self.questions.retain(|_, question| question.expires_at > now);
                 self.list.forget_old(now);
@@ -186,6 +178,25 @@ impl Membership {
         });
     }
 
+    /// Asks for the list of the member whose digest differs and that was asked the longest ago.
+    fn sync(&mut self, now: Time) {
+        if now < self.sync_at {
+            return;
+        }
+        let list = &self.list;
+        self.syncs.retain(|prefix, _| list.alive(*prefix).is_some());
+        let own = self.digest();
+        let differing = self.syncs.iter_mut().filter(|(_, sync)| sync.differs.is_some());
+        let Some((prefix, sync)) = differing.min_by_key(|(_, sync)| sync.asked_at) else { return };
+        let theirs = sync.differs.take().unwrap_or_default();
+        *sync = Sync { asked_at: now, digests: [own, theirs], differs: None };
+        let prefix = *prefix;
+        self.sync_at = now + self.rng.around(SYNC_INTERVAL);
+        if theirs != own {
+            self.ask_for_list(prefix, now);
+        }
+    }
+
     fn fail_unreachable(&mut self, now: Time) {
         let failed: Vec<NodePrefix> = self
             .unreachable
@@ -235,6 +246,8 @@ impl Membership {
                 let failures = self.unreachable.values().map(|since| *since + UNREACHABLE_TIMEOUT);
                 let others =
                     seeds.min(self.silence_at).min(self.withdraw_at).min(self.introductions.deadline());
+                let differ = self.syncs.values().any(|sync| sync.differs.is_some());
+                let others = if differ { others.min(self.sync_at) } else { others };
                 joins.chain(probes).chain(failures).fold(others, Time::min)
             }
         }

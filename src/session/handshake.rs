@@ -77,8 +77,10 @@ impl Sessions {
         let attempt = self.nodes.get_mut(&prefix).and_then(|node| node.attempt.as_mut());
         match attempt.filter(|attempt| attempt.message.starts_with(&echo)) {
             Some(attempt) => {
-                (attempt.cookie, attempt.next_at) = (cookie, now);
-                self.retry(prefix, now);
+                attempt.cookie = cookie;
+                // The cookie is good for the way it came by.
+                let route = way_back(arrival, attempt.locator);
+                self.initiate(prefix, route, now);
                 self.wake_for(prefix);
                 Ok(())
             }
@@ -180,7 +182,7 @@ impl Sessions {
     ) {
         let prefix = answerable.initiator.prefix();
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
-        let epoch = node.take_epoch();
+        let epoch = node.take_epoch(now);
         let own = Introduction { epoch, ..self.introduction(0) };
         let (response, split) = answerable.answer(&Answer::Accepted(own).to_bytes());
         let suite = self.suite(introduction.cipher);

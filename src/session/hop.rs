@@ -13,7 +13,10 @@ use crate::config::MAX_HOPS;
 use crate::wire::header;
 
 /// The key of the hop tags from one node to another.
-pub(crate) struct HopKey(SipHasher24);
+pub(crate) struct HopKey {
+    hasher: SipHasher24,
+    name: u64,
+}
 
 /// The hash of all that datagrams on one path have in common, under one key: what a tag costs a sender is
 /// then only the counter.
@@ -26,12 +29,18 @@ pub(crate) struct HopStates(ArrayVec<HopState, MAX_HOPS>);
 
 impl HopKey {
     pub(crate) fn new(key: &[u8; 16]) -> Self {
-        HopKey(SipHasher24::new_with_key(key))
+        let hasher = SipHasher24::new_with_key(key);
+        HopKey { hasher, name: hasher.finish() }
+    }
+
+    /// A number that only who has the key can tell, and that no other key has.
+    pub(crate) fn name(&self) -> u64 {
+        self.name
     }
 
     /// The state for the path in the bytes of a well-formed header.
     pub(crate) fn absorb(&self, header: &[u8]) -> HopState {
-        let mut hasher = self.0;
+        let mut hasher = self.hasher;
         hasher.write(&header::hop_tag_input(header));
         HopState(hasher)
     }
@@ -188,7 +197,7 @@ mod tests {
     fn the_hash_is_that_of_its_paper() {
         // Appendix A of Aumasson and Bernstein, SipHash: key 00..0f, message 00..0e.
         let key = HopKey::new(&core::array::from_fn(|at| at as u8));
-        let mut hasher = key.0;
+        let mut hasher = key.hasher;
         hasher.write(&core::array::from_fn::<u8, 15, _>(|at| at as u8));
         assert_eq!(hasher.finish(), 0xa129_ca61_49be_45e5);
     }

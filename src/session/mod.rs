@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
+pub(crate) use hop::HopKey;
 pub(crate) use outer::OuterKey;
 pub(crate) use path::{Head, SealedPath, tag_relays};
 pub(crate) use seal::SHARED_TAIL_LEN;
@@ -283,8 +284,7 @@ impl Sessions {
             self.nodes.remove(&oldest);
             self.outputs.extend([Output::Closed(oldest), Output::Changed]);
         }
-        let [epoch] = self.rng.array();
-        self.nodes.insert(prefix, Node::new(id, locator, epoch, now));
+        self.nodes.insert(prefix, Node::new(id, locator, now));
         true
     }
 
@@ -300,7 +300,7 @@ impl Sessions {
         self.sequence = now.as_nanos().max(self.sequence + 1);
         let introduction = self.introduction(self.sequence);
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
-        let (id, epoch) = (node.id, node.take_epoch());
+        let (id, epoch) = (node.id, node.take_epoch(now));
         let payload = Introduction { epoch, ..introduction }.to_bytes();
         let (initiator, message) = Initiator::start(&self.identity, id, &payload, &mut self.rng);
         let attempt = Attempt { initiator, message, cookie, epoch, locator, via, sent: 0, next_at: now };

@@ -77,6 +77,13 @@ impl Sessions {
             _ if is_member => Route::Path(prefix),
             _ => Route::Through { relay: attempt.via, to: prefix, locator: attempt.locator },
         };
+        self.initiate(prefix, route, now);
+    }
+
+    /// Sends the initiation of an attempt, unless it was sent often enough.
+    pub(super) fn initiate(&mut self, prefix: NodePrefix, route: Route, now: Time) {
+        let attempt = self.nodes.get_mut(&prefix).and_then(|node| node.attempt.as_mut());
+        let Some(attempt) = attempt.filter(|attempt| attempt.sent < INITIATIONS) else { return };
         let doubled = RETRY_INTERVAL * (1 << attempt.sent.saturating_sub(1));
         attempt.next_at = now + doubled.min(RETRY_INTERVAL_MAX);
         attempt.sent += 1;

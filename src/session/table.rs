@@ -23,6 +23,8 @@ pub(super) const REKEY_RESPONDER: Duration = Duration::from_secs(150);
 pub(super) const FRESH: Duration = Duration::from_secs(3);
 /// A node heard within this lives: its identity cannot begin another life elsewhere.
 pub(super) const ALIVE: Duration = Duration::from_secs(5);
+/// An epoch comes round again after 256 times this, in seconds: long after the keys it belonged to have expired.
+const EPOCH_SECS: u64 = 2;
 /// Keys that were replaced and are kept.
 const MAX_FORMER: usize = 2;
 /// The response to a handshake is repeated for so long; then the initiator has long given up.
@@ -113,11 +115,10 @@ pub(super) struct Node {
     pub(super) newest: Number,
     pub(super) attempt: Option<Attempt>,
     pub(super) rekey_at: Time,
-    epoch: u8,
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, locator: SocketAddr, epoch: u8, now: Time) -> Self {
+    pub(super) fn new(id: NodeId, locator: SocketAddr, now: Time) -> Self {
         Node {
             id,
             incarnation: 0,
@@ -132,7 +133,6 @@ impl Node {
             newest: (0, 0),
             attempt: None,
             rekey_at: Time::NEVER,
-            epoch,
         }
     }
 
@@ -141,10 +141,17 @@ impl Node {
         self.pending.as_ref().is_some_and(|pending| pending.keys.epoch_in == epoch)
     }
 
-    /// Another epoch than those in use.
-    pub(super) fn take_epoch(&mut self) -> u8 {
-        self.epoch = self.epoch.wrapping_add(1);
-        self.epoch
+    /// Another epoch than those in use. It follows the clock, so that another life of the own node takes none
+    /// that relays still remember of this one.
+    pub(super) fn take_epoch(&mut self, now: Time) -> u8 {
+        let in_use = |epoch: u8| {
+            let keys = self.current.iter().chain(&self.former).map(|keys| keys.epoch_in);
+            let pending = self.pending.iter().map(|pending| pending.keys.epoch_in);
+            let attempt = self.attempt.iter().map(|attempt| attempt.epoch);
+            keys.chain(pending).chain(attempt).any(|used| used == epoch)
+        };
+        let first = (now.as_secs() / EPOCH_SECS) as u8;
+        (0..=u8::MAX).map(|step| first.wrapping_add(step)).find(|epoch| !in_use(*epoch)).unwrap_or(first)
     }
 
     /// The address the node was last heard at without a relay.

@@ -78,18 +78,16 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// What datagrams of one source to one destination under the same keys have in common, well mixed.
-    pub(crate) fn flow(&self) -> u64 {
+    /// What datagrams to one destination with one epoch have in common, well mixed with the number `key`.
+    pub(crate) fn flow(&self, key: u64) -> u64 {
         let (address, port) = match self.path[self.path.len() - 1] {
             SocketAddr::V4(v4) => (u64::from(v4.ip().to_bits()), v4.port()),
             SocketAddr::V6(v6) => (v6.ip().to_bits() as u64, v6.port()),
         };
         let kind_epoch_port = u64::from(self.kind) << 24 | u64::from(self.epoch) << 16 | u64::from(port);
-        // Handshakes have the life of their source there.
-        let life = self.counter >> 32;
-        // Odd constants of 64 random bits; the product's upper half is the mixed one.
+        // An odd constant of 64 random bits; the product's upper half is the mixed one.
         let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_right(32);
-        mix(mix(mix(self.source.0, address), kind_epoch_port), life)
+        mix(mix(mix(key, address), kind_epoch_port), 0)
     }
 
     /// Reads the header at the front of `datagram`, or tells which counter to bump for it.

@@ -1,7 +1,6 @@
 //! Attacks: by strangers, by those who listen and repeat, by those in the middle, by members. Each says what is
 //! lost, which is nothing unless it says so, and what is counted.
 
-
 mod life;
 mod outsider;
 mod replay;
