@@ -8,6 +8,7 @@ mod codec;
 mod control;
 mod drops;
 mod exchange;
+mod findings;
 mod header;
 mod net;
 mod peer;
