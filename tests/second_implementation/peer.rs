@@ -208,7 +208,7 @@ impl Peer {
         self.members.get(&header.source)?;
         let next = header.path[header.index + 1];
         let member = self.members.values().find(|member| member.locator == next)?;
-        let to = self.sessions[&member.prefix()].address;
+        let to = self.sessions.get(&member.prefix())?.address;
         let mut bytes = datagram.to_vec();
         bytes[1] += 1;
         self.relayed += 1;

@@ -1,4 +1,4 @@
-//! What should hold and does not yet.
+//! What a node owes the others however they behave: fair turns, rows for members only, cookies by the way they came.
 
 use std::net::SocketAddr;
 
