@@ -50,6 +50,11 @@ fn frames_of_the_corpus_have_the_addresses_that_stand_in_them() {
 }
 
 #[test]
+fn handshakes_of_the_corpus_end_in_sessions() {
+    replay("handshake");
+}
+
+#[test]
 fn bodies_of_handshakes_in_the_corpus_are_read_and_written() {
     replay("handshake_body");
 }

@@ -4,7 +4,8 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::config::{MAX_HOPS, Security};
+use crate::config::{Cipher, Config, Keys, MAX_HOPS, Security};
+use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, NodePrefix};
 use crate::sim::{Matrix, To, Violation, World};
 use crate::wire::control::Message;
@@ -34,8 +35,10 @@ pub(super) fn formed(protection: Protection) -> Result<World, Violation> {
     let links = Matrix::from_ms(&rtts).map(|matrix| matrix.links()).unwrap_or_default();
     let mut world = World::with_links(1, SITES, &links);
     world.readdress(SITES - 1, SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 3], 4747)));
+    let seeds: Vec<SocketAddr> = (0..SITES).map(|site| world.address(site)).collect();
     for site in 0..SITES {
         let config = world.config_mut(site);
+        config.seeds.clone_from(&seeds);
         config.fdb_capacity = 64;
         config.max_members = 6;
         if protection == Protection::None {
@@ -55,6 +58,25 @@ pub(super) fn formed(protection: Protection) -> Result<World, Violation> {
         world.expect_forgeries();
     }
     Ok(world)
+}
+
+/// A configuration with the identity of the node of this number, at a locator that follows from `place`.
+pub(super) fn config(node: usize, place: usize, protection: Protection) -> Config {
+    let number = node as u8 + 1;
+    let security = match protection {
+        Protection::Sealed => {
+            let network = NetworkKey::from_bytes([0x6b; 32]);
+            Security::Sealed(Keys::new(SecretKey::from_bytes([number; 32]), network))
+        }
+        Protection::None => Security::None { id: NodeId([number; 32]) },
+    };
+    let locator = SocketAddr::from(([198, 51, 100, place as u8 + 1], 4747));
+    let mut config = Config::new(format!("site{node}"), locator, security, [place as u8; 32]);
+    // Not what this machine does fast: an input means the same everywhere.
+    config.cipher = Cipher::ChaCha20Poly1305;
+    config.incarnation = 1 << 32;
+    config.max_members = 4;
+    config
 }
 
 /// The identity of a site.

@@ -6,6 +6,7 @@
 
 mod datagram;
 mod feed;
+mod handshake;
 mod mesh;
 mod message;
 mod parsers;
@@ -13,6 +14,7 @@ mod scenario;
 mod seeds;
 
 pub use datagram::datagram;
+pub use handshake::handshake;
 pub use parsers::{control, ethernet, handshake_body, header, record};
 pub use scenario::scenario;
 pub use seeds::seeds;
@@ -26,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("control", control),
     ("datagram", datagram),
     ("ethernet", ethernet),
+    ("handshake", handshake),
     ("handshake_body", handshake_body),
     ("header", header),
     ("record", record),

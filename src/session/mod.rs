@@ -209,6 +209,7 @@ impl Sessions {
             node.is_member = is_member;
             let deadline = node.deadline();
             self.wake_by(deadline);
+            self.forget_if_idle(prefix);
         }
     }
 

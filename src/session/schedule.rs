@@ -91,7 +91,7 @@ impl Sessions {
         self.outputs.push(Output::Send { route, kind: TYPE_INITIATION, inner });
     }
 
-    fn forget_if_idle(&mut self, prefix: NodePrefix) {
+    pub(super) fn forget_if_idle(&mut self, prefix: NodePrefix) {
         if self.nodes.get(&prefix).is_some_and(|node| node.is_idle() && !node.is_member) {
             self.nodes.remove(&prefix);
         }

@@ -229,8 +229,8 @@ impl Node {
         let pending = self.pending.iter().map(|pending| pending.expires_at);
         let next = match (&self.attempt, self.is_member) {
             (Some(attempt), _) => attempt.next_at,
-            (None, true) => self.rekey_at,
-            (None, false) => Time::NEVER,
+            (None, true) if self.current.is_some() => self.rekey_at,
+            (None, _) => Time::NEVER,
         };
         keys.chain(pending).fold(next, Time::min)
     }
