@@ -65,7 +65,7 @@ impl Handle {
     }
 }
 
-/// Readable while there is something to [`take`](Handle::take).
+/// Readable while there is something to take.
 impl AsFd for Handle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.wake.as_fd()

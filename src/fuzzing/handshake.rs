@@ -36,7 +36,7 @@ const ROUNDS: usize = 30;
 /// Any bytes as a history of handshakes.
 pub fn handshake(bytes: &[u8]) {
     let mut feed = Feed::new(bytes);
-    let protection = if feed.u8() % 2 == 0 { Protection::Sealed } else { Protection::None };
+    let protection = if feed.u8().is_multiple_of(2) { Protection::Sealed } else { Protection::None };
     let mut network = Network::new(protection);
     for _ in 0..MAX_STEPS {
         if feed.is_empty() {
@@ -115,7 +115,7 @@ impl Network {
             12 => {
                 let prefix = self.prefix(feed.below(NODES));
                 let sessions = &mut self.parties[party].sessions;
-                let is_member = feed.u8() % 4 != 0 && sessions.keys(prefix).is_some();
+                let is_member = !feed.u8().is_multiple_of(4) && sessions.keys(prefix).is_some();
                 sessions.set_member(prefix, is_member);
             }
             _ => self.restart(party, feed.u8()),
@@ -345,7 +345,7 @@ impl Party {
 fn change(letter: &mut Letter, feed: &mut Feed<'_>) {
     let bytes = match &mut letter.content {
         Content::Handshake(kind, inner) => {
-            if feed.u8() % 8 == 0 {
+            if feed.u8().is_multiple_of(8) {
                 *kind = KINDS[feed.below(KINDS.len())];
             }
             inner
