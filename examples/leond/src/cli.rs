@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{DEFAULT_SOCKET, Settings};
 
 /// Extends one Layer 2 network over many sites and forwards every Ethernet frame along the path with the
-/// lowest latency, relayed by another site where that is faster.
+/// lowest latency, relayed by another site where that is faster. All that goes between sites is sealed.
 #[derive(Parser)]
 #[command(name = "leond", version)]
 pub(crate) struct Cli {
