@@ -223,7 +223,10 @@ impl Control {
             Output::Joined(by) => {
                 self.outbox.events.extend(self.name_of(by).map(|(by, _)| Event::Joined { by }));
             }
-            Output::Gone => self.is_unpublished = true,
+            Output::Gone => {
+                self.sessions.stop();
+                self.is_unpublished = true;
+            }
             Output::Withdrawn => {
                 for prefix in self.live_members() {
                     self.disconnect(prefix, now);

@@ -26,6 +26,7 @@ impl Control {
             members: self.membership.list().members().map(|member| self.member_status(member)).collect(),
             latency: self.latency_status(),
             fdb: self.fdb_status(now),
+            sessions: self.sessions.len(),
             counters: Counters::sum(sets.iter().map(Arc::as_ref)),
         }
     }

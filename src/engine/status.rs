@@ -27,6 +27,9 @@ pub struct Status {
     pub latency: Vec<LinkStatus>,
     /// The hosts the FDB knows, in no particular order.
     pub fdb: Vec<HostStatus>,
+    /// How many nodes there is a session with or an attempt at one, members or not; at most twice
+    /// [`max_members`](crate::Config::max_members).
+    pub sessions: usize,
     /// All counters, summed over the forwarders.
     pub counters: Counters,
 }

@@ -15,7 +15,7 @@ use crate::session::noise::{self, Answerable, Identity, SplitKeys};
 use crate::session::seal::{OpenKey, SealKey};
 use crate::session::suite::Suite;
 use crate::session::table::{
-    ALIVE, FRESH, KEYS_EXPIRE, Keys, Node, Pending, REKEY_INITIATOR, REKEY_RESPONDER,
+    ALIVE, FRESH, KEYS_EXPIRE, Keys, Node, Number, Pending, REKEY_RESPONDER, UNUSED,
 };
 use crate::session::{Arrival, Output, Route, Sessions};
 use crate::stats::Counter;
@@ -28,6 +28,18 @@ use crate::wire::{TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE};
 const PRECEDENCE: u8 = 2;
 /// An own initiation is repeated after this if meanwhile one of the other node was answered.
 const CROSSED_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Whether an initiation may be a repetition of one that was made before the keys at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freshness {
+    /// It cannot.
+    New,
+    /// It may, or the clock of the node's host went back: with a proof of its address it is taken. Whoever holds
+    /// the network key can have such a proof for the initiation of another.
+    Unclear,
+    /// It must be, since the node lives and has numbered a later one.
+    Old,
+}
 
 impl Sessions {
     /// Takes a datagram of a handshake. An error is the reason for which it is dropped.
@@ -47,8 +59,7 @@ impl Sessions {
         if !arrival.relays.is_empty() {
             return Err(Counter::HandshakeUnexpected);
         }
-        // It costs no more than a challenge, so no other is asked for.
-        if self.gate.admit(arrival.from.ip(), false, true, now) == Admission::Denied {
+        if !self.gate.may_challenge(now) {
             return Err(Counter::HandshakeLimit);
         }
         self.challenge(nonce, Route::Address(arrival.from), arrival, now);
@@ -75,7 +86,7 @@ impl Sessions {
             return self.meet(id, cookie, arrival, now);
         }
         let attempt = self.nodes.get_mut(&prefix).and_then(|node| node.attempt.as_mut());
-        match attempt.filter(|attempt| attempt.message.starts_with(&echo)) {
+        match attempt.filter(|attempt| attempt.message.starts_with(&echo) && attempt.cookie != cookie) {
             Some(attempt) => {
                 attempt.cookie = cookie;
                 // The cookie is good for the way it came by.
@@ -124,21 +135,19 @@ impl Sessions {
     fn handle_initiation(&mut self, arrival: &Arrival<'_>, now: Time) -> Result<(), Counter> {
         let initiation = Initiation::read(arrival.inner).map_err(|_| Counter::HandshakeMalformed)?;
         let Initiation { cookie, message } = initiation;
+        if self.repeats(arrival, &initiation)? {
+            return Ok(());
+        }
         let has_proof = self.gate.is_proof(&cookie, arrival.from, arrival.source, now);
         let is_relayed = !arrival.relays.is_empty();
-        match self.gate.admit(arrival.from.ip(), is_relayed, has_proof, now) {
-            Admission::Granted => {}
-            Admission::Challenge if !is_relayed => {
-                self.challenge(initiation.echo(), Route::Address(arrival.from), arrival, now);
+        match (self.gate.admit(arrival.from.ip(), is_relayed, has_proof, now), self.locator(arrival.source)) {
+            (Admission::Granted, _) => {}
+            (Admission::Challenge, locator) if !is_relayed || locator.is_some() => {
+                let route = way_back(arrival, locator.unwrap_or(arrival.from));
+                self.challenge(initiation.echo(), route, arrival, now);
                 return Err(Counter::HandshakeChallenged);
             }
-            Admission::Challenge | Admission::Denied => return Err(Counter::HandshakeLimit),
-        }
-        if let Some(pending) = self.pending(arrival.source).filter(|pending| pending.message == message) {
-            let (inner, locator) = (pending.response.clone(), pending.locator);
-            let route = way_back(arrival, locator);
-            self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner });
-            return Ok(());
+            _ => return Err(Counter::HandshakeLimit),
         }
         if self.goes_before(arrival.source) {
             return Err(Counter::HandshakeCrossed);
@@ -155,9 +164,14 @@ impl Sessions {
             return Err(Counter::NotAllowed);
         }
         let route = way_back(arrival, introduction.locator);
-        if !has_proof && !self.is_newest(arrival.source, number(&introduction)) {
-            self.challenge(initiation.echo(), route, arrival, now);
-            return Err(Counter::HandshakeChallenged);
+        match self.freshness(arrival.source, number(&introduction), now) {
+            Freshness::New => {}
+            Freshness::Unclear if has_proof => {}
+            Freshness::Unclear => {
+                self.challenge(initiation.echo(), route, arrival, now);
+                return Err(Counter::HandshakeChallenged);
+            }
+            Freshness::Old => return Err(Counter::Replayed),
         }
         if self.is_elsewhere(id, &introduction, now) {
             let (inner, _) = answerable.answer(&Answer::IdentityInUse.to_bytes());
@@ -171,6 +185,22 @@ impl Sessions {
         Ok(())
     }
 
+    /// True if an initiation is the one that was answered last: it then gets the same answer. An error if that
+    /// has led to keys.
+    fn repeats(&mut self, arrival: &Arrival<'_>, initiation: &Initiation<'_>) -> Result<bool, Counter> {
+        let Some(node) = self.nodes.get(&arrival.source) else { return Ok(false) };
+        if node.latest == initiation.message {
+            return Err(Counter::Replayed);
+        }
+        let Some(pending) = &node.pending else { return Ok(false) };
+        if pending.message != initiation.message {
+            return Ok(false);
+        }
+        let (route, inner) = (way_back(arrival, pending.locator), pending.response.clone());
+        self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner });
+        Ok(true)
+    }
+
     /// Answers an initiation, and keeps the keys until the initiator uses them.
     fn answer(
         &mut self,
@@ -181,9 +211,10 @@ impl Sessions {
         now: Time,
     ) {
         let prefix = answerable.initiator.prefix();
-        let Some(node) = self.nodes.get_mut(&prefix) else { return };
-        let epoch = node.take_epoch(now);
-        let own = Introduction { epoch, ..self.introduction(0) };
+        let Some(epoch) = self.nodes.get_mut(&prefix).map(|node| node.take_epoch(now)) else { return };
+        // A number, so that none of the initiations that this node began before is taken for a new one.
+        self.sequence = now.as_nanos().max(self.sequence + 1);
+        let own = Introduction { epoch, ..self.introduction(self.sequence) };
         let (response, split) = answerable.answer(&Answer::Accepted(own).to_bytes());
         let suite = self.suite(introduction.cipher);
         let keys = Arc::new(Keys {
@@ -227,9 +258,6 @@ impl Sessions {
                 let route = way_back(arrival, introduction.locator);
                 self.establish(prefix, &introduction, &split, epoch_in, now);
                 if let Some(node) = self.nodes.get_mut(&prefix) {
-                    if let Route::Address(address) = route {
-                        node.locate(address, 0);
-                    }
                     node.route = Some(route);
                 }
             }
@@ -251,7 +279,6 @@ impl Sessions {
         now: Time,
     ) {
         let suite = self.suite(introduction.cipher);
-        let rekey_at = now + self.rng.around(REKEY_INITIATOR);
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
         let keys = Arc::new(Keys {
             seal: SealKey::new(&split.to_responder, suite),
@@ -262,7 +289,8 @@ impl Sessions {
         });
         let is_news = node.is_news(introduction.incarnation);
         node.install(keys, introduction.incarnation, introduction.locator, now);
-        node.rekey_at = rekey_at;
+        node.newest = number(introduction);
+        (node.is_used, node.rekey_at) = (false, now + UNUSED);
         self.outputs.extend([Output::Changed, Output::Confirm(prefix)]);
         if is_news {
             self.outputs.push(Output::Met(prefix));
@@ -277,17 +305,13 @@ impl Sessions {
         let Some(pending) = node.pending.take() else { return };
         let is_news = node.is_news(pending.incarnation);
         node.newest = pending.number;
+        node.latest = pending.message;
         node.route = Some(pending.route);
         node.install(pending.keys, pending.incarnation, pending.locator, now);
-        node.rekey_at = rekey_at;
+        (node.is_used, node.rekey_at) = (true, rekey_at);
         self.outputs.push(Output::Changed);
-        if is_news {
-            self.outputs.push(Output::Met(prefix));
-        }
-    }
-
-    fn pending(&self, prefix: NodePrefix) -> Option<&Pending> {
-        self.nodes.get(&prefix)?.pending.as_ref()
+        // Either of the two tells the initiator that its keys are in use.
+        self.outputs.push(if is_news { Output::Met(prefix) } else { Output::Confirm(prefix) });
     }
 
     /// True if an own handshake with the node is under way that the node will answer.
@@ -297,11 +321,17 @@ impl Sessions {
         })
     }
 
-    /// True if an initiation with this number cannot be a repetition of one that was taken.
-    fn is_newest(&self, prefix: NodePrefix, number: (u64, u64)) -> bool {
-        self.nodes.get(&prefix).is_none_or(|node| {
-            number > node.newest && node.pending.as_ref().is_none_or(|pending| number > pending.number)
-        })
+    /// What the number of an initiation says of when it was made.
+    fn freshness(&self, prefix: NodePrefix, number: Number, now: Time) -> Freshness {
+        let Some(node) = self.nodes.get(&prefix) else { return Freshness::New };
+        let is_after_pending = node.pending.as_ref().is_none_or(|pending| number > pending.number);
+        if is_after_pending && number > node.newest {
+            Freshness::New
+        } else if is_after_pending && !node.is_heard(FRESH, now) {
+            Freshness::Unclear
+        } else {
+            Freshness::Old
+        }
     }
 
     /// True if another life of the node, or another node that would go by the same name in headers, is alive
@@ -340,7 +370,7 @@ impl Node {
     }
 }
 
-fn number(introduction: &Introduction) -> (u64, u64) {
+fn number(introduction: &Introduction) -> Number {
     (introduction.incarnation, introduction.sequence)
 }
 

@@ -1,7 +1,8 @@
 //! What keeps handshakes from being a burden: limits by address, and cookies that prove an address.
 //!
-//! Whoever gets here holds the network key, or repeats a datagram of someone who does. The table of limits has
-//! a fixed size; addresses that share a place in it share a limit.
+//! Whoever gets here holds the network key, or repeats a datagram of someone who does, from whatever address it
+//! likes to write into it. So what comes without a proof of its address uses up nothing that those with one need.
+//! The tables of limits have a fixed size; addresses that share a place share a limit.
 
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
@@ -20,17 +21,25 @@ use crate::wire::handshake::COOKIE_LEN;
 /// A cookie is good for one to two of these (WireGuard's is for 2 minutes).
 const COOKIE_INTERVAL: Duration = Duration::from_secs(60);
 /// Handshakes per second that one IP address may begin, on average and at once: a mesh of 200 that starts all
-/// at once behind one address gets through in seconds.
-const ADDRESS_RATE: u32 = 50;
-const ADDRESS_BURST: u32 = 256;
-/// Handshakes per second that begin without a cookie, from all addresses together, on average and at once: at
-/// a quarter of a millisecond each, a twentieth of a core.
-const COOKIELESS_RATE: u32 = 200;
-const COOKIELESS_BURST: u32 = 1024;
-/// Places in the table of addresses.
+/// at once behind one address gets through in seconds. One limit with a proof of the address, one without.
+const ADDRESS: Rate = Rate { per_second: 50, burst: 256 };
+/// Handshakes per second that begin without a proof, from all addresses together: at a quarter of a millisecond
+/// each, a twentieth of a core.
+const UNPROVEN: Rate = Rate { per_second: 200, burst: 1024 };
+/// Challenges per second to whomever: at a few microseconds each, a twentieth of a core. No limit by address, which
+/// is not proven: one who repeats a hello under the address of another would keep that one out.
+const CHALLENGES: Rate = Rate { per_second: 10_000, burst: 1000 };
+/// Places in each table of addresses.
 const PLACES: usize = 1024;
 
-/// So many things per second, and so many at once.
+/// So many things per second on average, and so many at once.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    per_second: u32,
+    burst: u32,
+}
+
+/// What is left of a rate.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     /// When the bucket was, or will be, full again less its burst (the theoretical arrival time of GCRA).
@@ -40,10 +49,10 @@ struct Bucket {
 impl Bucket {
     const EMPTY: Bucket = Bucket { full_at: Time::ZERO };
 
-    fn take(&mut self, rate: u32, burst: u32, now: Time) -> bool {
-        let interval = Duration::from_secs(1) / rate;
+    fn take(&mut self, rate: Rate, now: Time) -> bool {
+        let interval = Duration::from_secs(1) / rate.per_second;
         let full_at = self.full_at.max(now) + interval;
-        let is_within = full_at.since(now) <= interval * burst;
+        let is_within = full_at.since(now) <= interval * rate.burst;
         if is_within {
             self.full_at = full_at;
         }
@@ -64,8 +73,10 @@ pub(super) enum Admission {
 
 /// Limits and cookies.
 pub(super) struct Gate {
-    addresses: Vec<Bucket>,
-    cookieless: Bucket,
+    proven: Vec<Bucket>,
+    unproven: Vec<Bucket>,
+    all_unproven: Bucket,
+    challenges: Bucket,
     hash: KeyedHash,
     /// Keys of the present and the former cookies.
     cookie_keys: [Zeroizing<[u8; 16]>; 2],
@@ -82,8 +93,10 @@ impl fmt::Debug for Gate {
 impl Gate {
     pub(super) fn new(mut rng: Rng) -> Self {
         Gate {
-            addresses: vec![Bucket::EMPTY; PLACES],
-            cookieless: Bucket::EMPTY,
+            proven: vec![Bucket::EMPTY; PLACES],
+            unproven: vec![Bucket::EMPTY; PLACES],
+            all_unproven: Bucket::EMPTY,
+            challenges: Bucket::EMPTY,
             hash: KeyedHash::new(rng.u64(), rng.u64()),
             cookie_keys: [rng.array(), rng.array()].map(Zeroizing::new),
             renew_at: Time::ZERO,
@@ -91,8 +104,8 @@ impl Gate {
         }
     }
 
-    /// Decides on a datagram that begins a handshake. `has_proof` if it has a valid cookie. What a member relays
-    /// does not count against what it sends itself.
+    /// Decides on an initiation. `has_proof` if it has a valid cookie. What a member relays does not count against
+    /// what it sends itself.
     pub(super) fn admit(&mut self, from: IpAddr, is_relayed: bool, has_proof: bool, now: Time) -> Admission {
         let mut hasher = self.hash.build_hasher();
         hasher.write_u8(u8::from(is_relayed));
@@ -102,13 +115,21 @@ impl Gate {
             IpAddr::V6(v6) => hasher.write(&v6.octets()[..8]),
         }
         let place = hasher.finish() as usize % PLACES;
-        if !self.addresses[place].take(ADDRESS_RATE, ADDRESS_BURST, now) {
-            Admission::Denied
-        } else if has_proof || self.cookieless.take(COOKIELESS_RATE, COOKIELESS_BURST, now) {
-            Admission::Granted
+        let is_granted = if has_proof {
+            self.proven[place].take(ADDRESS, now)
         } else {
-            Admission::Challenge
+            self.unproven[place].take(ADDRESS, now) && self.all_unproven.take(UNPROVEN, now)
+        };
+        match (is_granted, has_proof) {
+            (true, _) => Admission::Granted,
+            (false, false) if self.may_challenge(now) => Admission::Challenge,
+            (false, _) => Admission::Denied,
         }
+    }
+
+    /// Whether there may be another challenge.
+    pub(super) fn may_challenge(&mut self, now: Time) -> bool {
+        self.challenges.take(CHALLENGES, now)
     }
 
     /// The cookie with which `node` proves that it receives what is sent to `address`.
@@ -165,17 +186,33 @@ mod tests {
 
     const NODE: NodePrefix = NodePrefix(7);
 
+    fn count(admissions: impl Iterator<Item = Admission>, of: Admission) -> usize {
+        admissions.filter(|admission| *admission == of).count()
+    }
+
     #[test]
     fn one_address_cannot_use_up_what_others_may_do() {
         let mut gate = gate();
         let now = Time::from_nanos(1 << 40);
         let [flooder, other]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
-        let granted =
-            (0..100_000).filter(|_| gate.admit(flooder, false, false, now) == Admission::Granted).count();
-        assert_eq!(granted, ADDRESS_BURST as usize);
-        assert_eq!(gate.admit(other, false, false, now), Admission::Granted);
-        assert_eq!(gate.admit(flooder, true, false, now), Admission::Granted, "it relays for others, too");
-        assert_eq!(gate.admit(flooder, false, false, now + Duration::from_secs(1)), Admission::Granted);
+        let proven = (0..100_000).map(|_| gate.admit(flooder, false, true, now));
+        assert_eq!(count(proven, Admission::Granted), ADDRESS.burst as usize);
+        assert_eq!(gate.admit(flooder, false, true, now), Admission::Denied);
+        assert_eq!(gate.admit(other, false, true, now), Admission::Granted);
+        assert_eq!(gate.admit(flooder, true, true, now), Admission::Granted, "it relays for others, too");
+        assert_eq!(gate.admit(flooder, false, true, now + Duration::from_secs(1)), Admission::Granted);
+    }
+
+    #[test]
+    fn what_comes_under_the_address_of_another_does_not_keep_it_out() {
+        let mut gate = gate();
+        let now = Time::from_nanos(1 << 40);
+        let victim: IpAddr = "192.0.2.1".parse().unwrap();
+        let repeated = (0..100_000).map(|_| gate.admit(victim, false, false, now));
+        assert_eq!(count(repeated, Admission::Granted), ADDRESS.burst as usize);
+        let later = now + Duration::from_millis(1);
+        assert_eq!(gate.admit(victim, false, false, later), Admission::Challenge, "it gets a cookie");
+        assert_eq!(gate.admit(victim, false, true, later), Admission::Granted, "and comes in with it");
     }
 
     #[test]
@@ -183,9 +220,8 @@ mod tests {
         let mut gate = gate();
         let now = Time::from_nanos(1 << 40);
         let from = |n: u32| IpAddr::from(n.wrapping_mul(65_537).to_be_bytes());
-        let challenged =
-            (0..100_000).filter(|&n| gate.admit(from(n), false, false, now) == Admission::Challenge).count();
-        assert!(challenged > 90_000, "{challenged}");
+        let granted = count((0..100_000).map(|n| gate.admit(from(n), false, false, now)), Admission::Granted);
+        assert_eq!(granted, UNPROVEN.burst as usize);
         assert_eq!(gate.admit("192.0.2.1".parse().unwrap(), false, true, now), Admission::Granted);
     }
 

@@ -42,7 +42,7 @@ use crate::wire::TYPE_HELLO;
 use crate::wire::handshake::{COOKIE_LEN, Hello, Introduction};
 use limit::Gate;
 use noise::{Identity, Initiator};
-use table::{Attempt, FRESH, Node};
+use table::{Attempt, FRESH, Node, REKEY_INITIATOR};
 
 /// Stands in the place of a cookie when none was given out.
 const NO_COOKIE: [u8; COOKIE_LEN] = [0; COOKIE_LEN];
@@ -167,6 +167,11 @@ impl Sessions {
         self.rng.array()
     }
 
+    /// How many nodes there is a session with or an attempt at one.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Every node there is a session with.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodePrefix> {
         self.nodes.iter().filter(|(_, node)| !node.open_keys().is_empty()).map(|(prefix, _)| *prefix)
@@ -224,6 +229,13 @@ impl Sessions {
             self.nodes.remove(prefix);
         }
         removed
+    }
+
+    /// Ends all sessions: the node has left.
+    pub(crate) fn stop(&mut self) {
+        self.nodes.clear();
+        self.greetings.clear();
+        self.wake_at = Time::NEVER;
     }
 
     fn is_allowed(&self, id: &NodeId) -> bool {
@@ -328,6 +340,9 @@ impl Sessions {
         let Some(node) = self.nodes.get_mut(&from) else { return };
         node.heard_at = now;
         let Some(keys) = node.current.as_ref().filter(|keys| keys.epoch_in == epoch) else { return };
+        if !node.is_used {
+            (node.is_used, node.rekey_at) = (true, now + self.rng.around(REKEY_INITIATOR));
+        }
         if keys.seal.sealed() >= seal::REKEY_AFTER {
             node.rekey_at = now;
         }

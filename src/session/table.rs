@@ -19,6 +19,9 @@ pub(super) const KEYS_EXPIRE: Duration = Duration::from_secs(180);
 pub(super) const REKEY_INITIATOR: Duration = Duration::from_secs(120);
 /// The responder does if the initiator has not: late enough that seldom both do, even with the spread.
 pub(super) const REKEY_RESPONDER: Duration = Duration::from_secs(150);
+/// The initiator does if the responder has not used the keys within this: it may not have them any more. As long
+/// as most round trips, and a few pings.
+pub(super) const UNUSED: Duration = Duration::from_secs(5);
 /// A node that asks for a session again within this since it was last heard has the one that is there.
 pub(super) const FRESH: Duration = Duration::from_secs(3);
 /// A node heard within this lives: its identity cannot begin another life elsewhere.
@@ -111,8 +114,12 @@ pub(super) struct Node {
     /// Two, since handshakes that cross leave the nodes with each other's as the latest.
     former: ArrayVec<Arc<Keys>, MAX_FORMER>,
     pub(super) pending: Option<Pending>,
-    /// The highest number of an initiation that led to keys.
+    /// The number of the handshake that led to the current keys; initiations with a lower one are old.
     pub(super) newest: Number,
+    /// Noise message 1 of the latest initiation that led to keys.
+    pub(super) latest: Vec<u8>,
+    /// Whether the node has used the current keys.
+    pub(super) is_used: bool,
     pub(super) attempt: Option<Attempt>,
     pub(super) rekey_at: Time,
 }
@@ -131,6 +138,8 @@ impl Node {
             former: ArrayVec::new(),
             pending: None,
             newest: (0, 0),
+            latest: Vec::new(),
+            is_used: false,
             attempt: None,
             rekey_at: Time::NEVER,
         }

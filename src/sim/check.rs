@@ -30,7 +30,7 @@ pub enum Rule {
     DeadlineAhead,
     /// The sink is told every change of the deadline.
     DeadlineTold,
-    /// Member list, latency database and FDB stay within their configured sizes.
+    /// Member list, sessions, latency database and FDB stay within their configured sizes.
     TablesBounded,
     /// What the status says is possible at all.
     StatusSane,
@@ -109,6 +109,9 @@ pub(super) fn status_breach(status: &Status, config: &Config, up_for: Duration) 
     }
     if status.fdb.len() > config.fdb_capacity {
         return breach(Rule::TablesBounded, format!("{} hosts in the FDB", status.fdb.len()));
+    }
+    if status.sessions > 2 * config.max_members {
+        return breach(Rule::TablesBounded, format!("sessions with {} nodes", status.sessions));
     }
     // Ages are told in whole seconds of a clock whose seconds do not begin with the world.
     if let Some(host) = status.fdb.iter().find(|host| host.age > up_for + Duration::from_secs(1)) {

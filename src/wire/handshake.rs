@@ -103,7 +103,8 @@ impl<'a> Initiation<'a> {
 pub(crate) struct Introduction {
     /// The life of the node.
     pub(crate) incarnation: u64,
-    /// Number of the handshake among those that the node began in this life; 0 in a response.
+    /// Number of the handshake among those that the node began in this life; in a response, one between those of the
+    /// initiations before and after.
     pub(crate) sequence: u64,
     /// What the other one is to put into headers as the epoch.
     pub(crate) epoch: u8,

@@ -250,7 +250,8 @@ impl Peer {
         let theirs = Introduction::read(&asked.payload)?;
         let id = asked.initiator;
         (prefix(&id) == header.source).then_some(())?;
-        let own = self.introduction(0);
+        self.sequence += 1;
+        let own = self.introduction(self.sequence);
         let (message, (to_responder, to_initiator)) =
             exchange::answer(asked, &[&[1][..], &own.bytes()].concat());
         let keys = self.keys(&theirs, own.epoch, &to_initiator, &to_responder);

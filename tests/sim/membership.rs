@@ -250,8 +250,11 @@ fn a_node_that_left_says_nothing_more() -> Outcome {
     let sent = |world: &World| crate::support::count(world, 1, leon::Counter::DatagramsOut);
     let before = sent(&world);
     let frame = world.send(host, To::Everyone, 60);
-    world.run_for(secs(60))?;
+    // Long enough for keys to be renewed and to expire.
+    let gone_at = world.now();
+    world.run_for(secs(400))?;
     assert_eq!(sent(&world), before);
+    assert_eq!(when(&world, 1, gone_at, |_| true), None, "{:?}", world.events(1));
     assert!(world.frame(frame).sites().is_empty());
     Ok(())
 }

@@ -303,7 +303,7 @@ impl Rogue {
 
     /// Reads its mail, and answers: challenges, questions, pings and joins.
     pub fn attend(&mut self, world: &mut World) {
-        for (from, mut bytes) in world.take_mail(self.address) {
+        for (_, mut bytes) in world.take_mail(self.address) {
             let Ok(header) = Header::parse(&bytes) else { continue };
             let sites = 0..world.sites();
             let of_source = |site: &usize| world.config(*site).id().prefix() == header.source;
@@ -316,7 +316,7 @@ impl Rogue {
                     if header.kind == TYPE_RESPONSE {
                         self.finish(site, &inner);
                     } else {
-                        self.prove(world, site, from, &inner);
+                        self.prove(world, site, &inner);
                     }
                 }
                 _ => {}
@@ -342,7 +342,7 @@ impl Rogue {
     }
 
     /// Repeats an initiation with the cookie of a challenge.
-    fn prove(&mut self, world: &mut World, site: usize, _from: SocketAddr, inner: &[u8]) {
+    fn prove(&mut self, world: &mut World, site: usize, inner: &[u8]) {
         let Ok(Challenge { echo, cookie, .. }) = Challenge::read(inner) else { return };
         let Some(attempt) = self.tries.get(&site).filter(|attempt| attempt.message.starts_with(&echo)) else {
             return;

@@ -1,7 +1,10 @@
 //! Attacks: by strangers, by those who listen and repeat, by those in the middle, by members. Each says what is
 //! lost, which is nothing unless it says so, and what is counted.
 
+mod flood;
+mod insider;
 mod life;
+mod middle;
 mod outsider;
 mod replay;
 
