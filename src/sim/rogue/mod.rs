@@ -245,21 +245,17 @@ impl Rogue {
         }
     }
 
-    /// Sends a frame to a site.
-    pub fn frame(&mut self, world: &mut World, site: usize, frame: &[u8]) {
-        if let Some(bytes) = self.seal(world, &[site], KIND_FRAME, &mut frame.to_vec()) {
-            world.inject(site, self.address, bytes);
+    /// Sends a frame to the last of these sites, through the others; false without a session with each of them.
+    pub fn frame(&mut self, world: &mut World, sites: &[usize], frame: &[u8]) -> bool {
+        let sealed = self.seal(world, sites, KIND_FRAME, &mut frame.to_vec());
+        if let Some(bytes) = &sealed {
+            world.inject(sites[0], self.address, bytes.clone());
         }
+        sealed.is_some()
     }
 
-    /// A datagram with a frame for the last of these sites, through the others, as the first of them would
-    /// receive it. `None` without a session with each of them.
-    pub fn frame_through(&mut self, world: &World, sites: &[usize], frame: &[u8]) -> Option<Vec<u8>> {
-        self.seal(world, sites, KIND_FRAME, &mut frame.to_vec())
-    }
-
-    /// A datagram with a frame on a path of its own choice: `locators` are the entries, and the hop tag of each
-    /// is made with the keys of the session with the site beside it.
+    /// A datagram with a frame on a path of its own choice, of entries and sites: the hop tag of each entry is
+    /// made with the keys of the session with the site beside it. `None` without a session with each of them.
     pub fn frame_along(&mut self, path: &[(usize, SocketAddr)], frame: &[u8]) -> Option<Vec<u8>> {
         self.seal_along(path, KIND_FRAME, &mut frame.to_vec())
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::sim::check::Violation;
 use crate::sim::host::To;
 use crate::sim::site::SiteState;
-use crate::sim::world::{Happening, World};
+use crate::sim::world::{Forgeries, Happening, World};
 use crate::{FrameIn, MacAddr, NodeId, Segment};
 
 /// Commands to sites, hosts and strangers. What they set off happens when the world runs.
@@ -67,6 +67,12 @@ impl World {
         self.call(site, |engine, _, now, outbox| engine.set_allowed(allowed, now, outbox));
     }
 
+    /// Somebody who is at no site has these bytes as a frame to send: they may come out once anywhere. Returns its
+    /// index in the ledger.
+    pub fn expect_frame(&mut self, segment: Segment, frame: &[u8]) -> usize {
+        self.ledger.sent(usize::MAX, segment, frame)
+    }
+
     /// The host sends a frame of `len` bytes, or the shortest that can be told apart if that is longer. Returns its
     /// index in the ledger.
     pub fn send(&mut self, host: usize, to: To, len: usize) -> usize {
@@ -120,9 +126,9 @@ impl World {
         }
     }
 
-    /// From now on it is no breach of a rule to believe what nobody said: what will be injected is forged well
-    /// enough to pass for genuine where nothing is authenticated.
+    /// From now on it is no breach of a rule to believe what nobody said: nothing is authenticated, and what will
+    /// be injected is forged well enough to pass for genuine.
     pub fn expect_forgeries(&mut self) {
-        self.corrupted = true;
+        self.forgeries = Forgeries::Expected;
     }
 }

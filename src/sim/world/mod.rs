@@ -57,8 +57,15 @@ pub struct World {
     dice: Dice,
     digest: TraceDigest,
     violation: Option<Violation>,
-    /// True once bits were flipped: without authentication nobody can tell what was sent.
-    corrupted: bool,
+    forgeries: Forgeries,
+}
+
+/// Whether who knows no key can pass for a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forgeries {
+    Impossible,
+    /// Nothing is authenticated, and nobody can tell what was sent.
+    Expected,
 }
 
 enum Happening {
@@ -88,7 +95,7 @@ impl World {
             dice: Dice::named(seed, "world"),
             digest: TraceDigest::new(),
             violation: None,
-            corrupted: false,
+            forgeries: Forgeries::Impossible,
         }
     }
 
@@ -218,7 +225,6 @@ impl World {
         for arrival in pipe.transmit(packet_len(to, bytes.len()), self.now) {
             let mut copy = bytes.clone();
             if arrival.corrupted {
-                self.corrupted = true;
                 pipe.corrupt(&mut copy);
             }
             let mut arriving =
@@ -249,7 +255,7 @@ impl World {
                     host.received.push(frame);
                 }
             }
-            Err(_) if self.corrupted => {}
+            Err(_) if self.forgeries == Forgeries::Expected => {}
             Err(rule) => self.break_rule(site, rule, format!("{bytes:02x?} in {segment:?}")),
         }
     }
@@ -260,14 +266,15 @@ impl World {
     fn check_datagram(&mut self, site: usize, to: SocketAddr, bytes: &[u8]) {
         let config = &self.sites[site].config;
         let header = Header::read(bytes);
+        let is_genuine = self.forgeries == Forgeries::Impossible;
         let own = header.is_some_and(|header| config.id().0.starts_with(&header.source));
-        let rule = if to == self.sites[site].address && !self.corrupted {
+        let rule = if to == self.sites[site].address && is_genuine {
             Rule::NotToItself
         } else if !header.is_some_and(Header::is_bounded) {
             Rule::HopsBounded
         } else if packet_len(to, bytes.len()) > usize::from(config.underlay_mtu) {
             Rule::FitsTheUnderlay
-        } else if !own && !self.corrupted && !self.locators.contains(&to) {
+        } else if !own && is_genuine && !self.locators.contains(&to) {
             Rule::RelayToMembers
         } else {
             return;

@@ -89,11 +89,6 @@ impl World {
         &self.ledger.frames
     }
 
-    /// True once bits of a datagram were flipped: engines may believe and deliver what nobody sent.
-    pub fn is_corrupted(&self) -> bool {
-        self.corrupted
-    }
-
     /// Datagrams and bytes (of UDP payload) that engines sent to an address that is no site's.
     pub fn strays(&self, to: SocketAddr) -> (u64, u64) {
         self.strays.get(&to).copied().unwrap_or_default()

@@ -6,25 +6,13 @@ use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use leon::sim::{Caught, Dice, Matrix, To, Violation, World};
+use leon::sim::{Caught, Dice, Matrix, To, World};
 use leon::{Counter, Event, Time};
 
 use crate::attacks::{
-    CHALLENGE, COMMON, ENTRY, HELLO, INITIATION, RESPONSE, TRANSPORT, drops_since, kind_of, status,
+    CHALLENGE, COMMON, ENTRY, HELLO, INITIATION, RESPONSE, TRANSPORT, drops_since, kind_of, status, triangle,
 };
 use crate::support::{Outcome, formed, mesh, ms, over, secs, seeds, when};
-
-/// The paper's triangle, where 1 relays between 0 and 2, with a host at each site that all know.
-fn triangle(seed: u64) -> Result<(World, [usize; 3]), Violation> {
-    let links = Matrix::fujisawa_inagi_seoul().links();
-    let mut world = formed(World::with_links(seed, 3, &links))?;
-    let hosts = [0, 1, 2].map(|site| world.add_host(site));
-    for host in hosts {
-        world.send(host, To::Everyone, 60);
-        world.run_for(ms(100))?;
-    }
-    Ok((world, hosts))
-}
 
 type Held = Rc<RefCell<Vec<Caught>>>;
 

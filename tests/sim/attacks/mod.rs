@@ -6,12 +6,27 @@ mod insider;
 mod life;
 mod middle;
 mod outsider;
+mod relay;
 mod replay;
 
 use std::collections::BTreeMap;
 
-use leon::sim::World;
+use leon::sim::{Matrix, To, Violation, World};
 use leon::{Counter, Status};
+
+use crate::support::{formed, ms};
+
+/// The paper's triangle, where 1 relays between 0 and 2, with a host at each site that all know.
+pub(crate) fn triangle(seed: u64) -> Result<(World, [usize; 3]), Violation> {
+    let links = Matrix::fujisawa_inagi_seoul().links();
+    let mut world = formed(World::with_links(seed, 3, &links))?;
+    let hosts = [0, 1, 2].map(|site| world.add_host(site));
+    for host in hosts {
+        world.send(host, To::Everyone, 60);
+        world.run_for(ms(100))?;
+    }
+    Ok((world, hosts))
+}
 
 /// How often a site has dropped something since `before`, by reason; reasons that did not occur are left out.
 pub(crate) fn drops_since(before: &Status, after: &Status) -> BTreeMap<Counter, u64> {
