@@ -3,7 +3,9 @@
 
 mod flood;
 mod insider;
+mod keys;
 mod life;
+mod member;
 mod middle;
 mod outsider;
 mod relay;
