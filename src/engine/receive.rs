@@ -60,7 +60,7 @@ impl View {
         if bytes.len() > max_payload(self.shared.underlay_mtu, next.address.ip()) {
             return Err(Counter::FrameTooLong);
         }
-        if !self.shared.passage.pass(header.flow(key.name()), header.counter) {
+        if !self.shared.passage.pass(header.flow(key.name()), header.counter as u32) {
             return Err(Counter::Replayed);
         }
         if !source.limits.relay.take(now) {

@@ -31,14 +31,15 @@ impl Passage {
 
     /// Notes that the datagram with this counter of the flow called `name`, a well-mixed number that changes with
     /// the keys, passes; false if it has passed before, or one some thousands later has.
-    pub(crate) fn pass(&self, name: u64, counter: u64) -> bool {
+    pub(crate) fn pass(&self, name: u64, counter: u32) -> bool {
+        let counter = u64::from(counter);
         let flow = &self.0[name as usize % FLOWS];
         if flow.name.load(Ordering::Relaxed) != name {
             flow.name.store(name, Ordering::Relaxed);
             flow.words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         }
         // One more than the number of the block, so that an empty word is older than any.
-        let block = (counter / BITS + 1) & u64::from(u32::MAX);
+        let block = counter / BITS + 1;
         let (word, bit) = (&flow.words[block as usize % WORDS], 1 << (counter % BITS));
         let mut seen = word.load(Ordering::Relaxed);
         loop {
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn each_datagram_of_a_flow_passes_once_in_any_order() {
         let passage = Passage::new();
-        let shuffled: Vec<u64> = (0..512).map(|n| 1 + n * 311 % 512).collect();
+        let shuffled: Vec<u32> = (0..512).map(|n| 1 + n * 311 % 512).collect();
         assert!(shuffled.iter().all(|counter| passage.pass(7, *counter)));
         assert!(!shuffled.iter().any(|counter| passage.pass(7, *counter)));
         assert!(passage.pass(7, 1 << 27) && !passage.pass(7, 1 << 27) && !passage.pass(7, 31));

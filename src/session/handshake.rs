@@ -218,7 +218,7 @@ impl Sessions {
         let (response, split) = answerable.answer(&Answer::Accepted(own).to_bytes());
         let suite = self.suite(introduction.cipher);
         let keys = Arc::new(Keys {
-            seal: SealKey::new(&split.to_initiator, suite),
+            seal: SealKey::new(&split.to_initiator, suite, self.rng.u64() as u32),
             open: OpenKey::new(&split.to_responder, suite),
             epoch_in: epoch,
             epoch_out: introduction.epoch,
@@ -278,10 +278,10 @@ impl Sessions {
         epoch_in: u8,
         now: Time,
     ) {
-        let suite = self.suite(introduction.cipher);
+        let (suite, flow_label) = (self.suite(introduction.cipher), self.rng.u64() as u32);
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
         let keys = Arc::new(Keys {
-            seal: SealKey::new(&split.to_responder, suite),
+            seal: SealKey::new(&split.to_responder, suite, flow_label),
             open: OpenKey::new(&split.to_initiator, suite),
             epoch_in,
             epoch_out: introduction.epoch,

@@ -34,6 +34,7 @@ pub(crate) const SHARED_TAIL_LEN: usize = TAG_LEN + WRAPPED_LEN + TAG_LEN;
 pub(crate) struct SealKey {
     protection: Protection,
     hop: HopKey,
+    /// The flow label in the upper half, the next number in the lower.
     next_counter: AtomicU64,
 }
 
@@ -55,10 +56,11 @@ pub(crate) struct Opened<'a> {
 }
 
 impl SealKey {
-    /// The keys that follow from the key which a handshake gave for this direction.
-    pub(crate) fn new(split: &[u8; 32], suite: Suite) -> Self {
+    /// The keys that follow from the key which a handshake gave for this direction. `flow_label` is random: relays
+    /// tell by it what these keys seal from what others did.
+    pub(crate) fn new(split: &[u8; 32], suite: Suite, flow_label: u32) -> Self {
         let (protection, hop) = suite::derive(split, suite);
-        SealKey { protection, hop, next_counter: AtomicU64::new(1) }
+        SealKey { protection, hop, next_counter: AtomicU64::new(u64::from(flow_label) << 32 | 1) }
     }
 
     /// The key of the hop tags that the peer checks.
@@ -69,12 +71,12 @@ impl SealKey {
     /// The counter for another datagram; `None` if the key has sealed as many as it may.
     pub(crate) fn next_counter(&self) -> Option<u64> {
         let counter = self.next_counter.fetch_add(1, Ordering::Relaxed);
-        (counter <= SEAL_LIMIT).then_some(counter)
+        (number(counter) <= SEAL_LIMIT).then_some(counter)
     }
 
     /// How many counters were given.
     pub(crate) fn sealed(&self) -> u64 {
-        self.next_counter.load(Ordering::Relaxed).min(SEAL_LIMIT + 1) - 1
+        number(self.next_counter.load(Ordering::Relaxed)).min(SEAL_LIMIT + 1) - 1
     }
 
     /// Encrypts `content`, masks the prefix, and gives the tag to end the datagram with.
@@ -139,8 +141,13 @@ impl OpenKey {
             }
         };
         // Last, so that a forged datagram cannot use up the counter of a true one.
-        if self.window.accept(counter) { Ok(opened) } else { Err(Counter::Replayed) }
+        if self.window.accept(number(counter) as u32) { Ok(opened) } else { Err(Counter::Replayed) }
     }
+}
+
+/// A counter without its flow label.
+fn number(counter: u64) -> u64 {
+    counter & u64::from(u32::MAX)
 }
 
 /// Kind and segment at the end of `head`.
@@ -183,7 +190,7 @@ mod tests {
     const FRAME: &[u8] = b"a frame";
 
     fn pair(suite: Suite) -> (SealKey, OpenKey) {
-        (SealKey::new(&[7; 32], suite), OpenKey::new(&[7; 32], suite))
+        (SealKey::new(&[7; 32], suite, 0), OpenKey::new(&[7; 32], suite))
     }
 
     fn segment() -> Segment {
@@ -245,7 +252,8 @@ mod tests {
             let mut frame = FRAME.to_vec();
             let shared = SharedSeal::new(cipher, &[9; 32], &mut frame);
             for (suite, split) in [(Suite::Aes256Gcm, [1; 32]), (Suite::ChaCha20Poly1305, [2; 32])] {
-                let (seal, open_key) = (SealKey::new(&split, suite), OpenKey::new(&split, suite));
+                let (seal, open_key) =
+                    (SealKey::new(&split, suite, 0x0f10_71ab), OpenKey::new(&split, suite));
                 let mut head = head(&seal, 1, 1, shared.kind());
                 let tail = seal.seal_shared(&mut head, &shared);
                 let datagram = [&head[..], &frame, &tail].concat();
@@ -341,12 +349,13 @@ mod tests {
 
     #[test]
     fn a_key_seals_no_more_than_its_limit() {
-        let seal = pair(Suite::Aes256Gcm).0;
-        assert_eq!((seal.sealed(), seal.next_counter(), seal.sealed()), (0, Some(1), 1));
-        seal.next_counter.store(SEAL_LIMIT, Ordering::Relaxed);
+        let label = 0xfedc_ba98_u64 << 32;
+        let seal = SealKey::new(&[7; 32], Suite::Aes256Gcm, 0xfedc_ba98);
+        assert_eq!((seal.sealed(), seal.next_counter(), seal.sealed()), (0, Some(label | 1), 1));
+        seal.next_counter.store(label | SEAL_LIMIT, Ordering::Relaxed);
         assert_eq!(
             (seal.next_counter(), seal.next_counter(), seal.next_counter()),
-            (Some(1 << 28), None, None)
+            (Some(label | 1 << 28), None, None)
         );
         assert_eq!(seal.sealed(), 1 << 28);
     }

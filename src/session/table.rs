@@ -150,8 +150,8 @@ impl Node {
         self.pending.as_ref().is_some_and(|pending| pending.keys.epoch_in == epoch)
     }
 
-    /// Another epoch than those in use. It follows the clock, so that another life of the own node takes none
-    /// that relays still remember of this one.
+    /// Another epoch than those in use. It follows the clock, so that what is sealed with keys that are long gone
+    /// is told by it.
     pub(super) fn take_epoch(&mut self, now: Time) -> u8 {
         let in_use = |epoch: u8| {
             let keys = self.current.iter().chain(&self.former).map(|keys| keys.epoch_in);

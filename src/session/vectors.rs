@@ -216,17 +216,19 @@ fn transport_header(is_unsealed: bool, entries: &[SocketAddr]) -> header::Header
 }
 
 fn hop_tags() -> Value {
-    let counter = 0x0a0b_0c0d;
+    let (label, counter) = (0x0102_0304, 0x0a0b_0c0d);
+    let numbered = numbered(label, counter);
     let mut header = transport_header(false, &path());
     let hop_keys = [[0xb1; 16], [0xb2; 16], [0xb3; 16]];
-    let input = [&header::hop_tag_input(&header)[..], &u64::to_be_bytes(counter)].concat();
+    let input = [&header::hop_tag_input(&header)[..], &u64::to_be_bytes(numbered)].concat();
     let states = HopStates::new(&header, &hop_keys.map(|key| HopKey::new(&key)));
-    header::set_counter(&mut header, counter);
+    header::set_counter(&mut header, numbered);
     states.write(&mut header);
     json!({
         "path": path(),
         "epoch": 0xe2,
         "source": hex(&SecretKey::from_bytes(SECRETS[0]).node_id().0),
+        "flow_label": label,
         "counter": counter,
         "hop_keys": hop_keys.map(|key| hex(&key)),
         "input": hex(&input),
@@ -240,13 +242,19 @@ const SUITES: [(Suite, &str); 3] = [
     (Suite::None, "none"),
 ];
 const SPLIT: [u8; 32] = [0xc1; 32];
+const FLOW_LABEL: u32 = 0x5eed_1abe;
+
+/// Flow label and counter as they stand in the header.
+fn numbered(flow_label: u32, counter: u32) -> u64 {
+    u64::from(flow_label) << 32 | u64::from(counter)
+}
 
 /// The header and prefix of a datagram that a relay passes, and then this one receives.
-fn head(key: &SealKey, suite: Suite, counter: u64, kind: u8, segment: u32) -> Vec<u8> {
+fn head(key: &SealKey, suite: Suite, counter: u32, kind: u8, segment: u32) -> Vec<u8> {
     let mut header = transport_header(suite == Suite::None, &path()[1..]);
     let relay = HopKey::new(&[0xb1; 16]);
     let states = HopStates::new(&header, [&relay, key.hop()]);
-    header::set_counter(&mut header, counter);
+    header::set_counter(&mut header, numbered(FLOW_LABEL, counter));
     states.write(&mut header);
     [&header[..], &(u32::from(kind) << 24 | segment).to_be_bytes()].concat()
 }
@@ -256,7 +264,7 @@ fn transport() -> Vec<Value> {
     Message::Confirm.write(&mut ping);
     let contents = [(KIND_FRAME, 0xab_cdef, FRAME), (KIND_CONTROL, 0, &ping[..])];
     let datagram = |(suite, name): (Suite, &str), (kind, segment, content): (u8, u32, &[u8])| {
-        let key = SealKey::new(&SPLIT, suite);
+        let key = SealKey::new(&SPLIT, suite, FLOW_LABEL);
         let counter = 7;
         let (mut head, mut sealed) = (head(&key, suite, counter, kind, segment), content.to_vec());
         let tag = key.seal(&mut head, &mut sealed);
@@ -264,6 +272,7 @@ fn transport() -> Vec<Value> {
             "suite": name,
             "split": hex(&SPLIT),
             "relay_hop_key": hex(&[0xb1; 16]),
+            "flow_label": FLOW_LABEL,
             "counter": counter,
             "kind": kind,
             "segment": segment,
@@ -277,7 +286,7 @@ fn transport() -> Vec<Value> {
 fn shared() -> Vec<Value> {
     let one_time = [0xd1; 32];
     let datagram = |(suite, name): (Suite, &str), cipher| {
-        let key = SealKey::new(&SPLIT, suite);
+        let key = SealKey::new(&SPLIT, suite, FLOW_LABEL);
         let mut frame = FRAME.to_vec();
         let shared = SharedSeal::new(cipher, &one_time, &mut frame);
         let counter = 8;
@@ -287,6 +296,7 @@ fn shared() -> Vec<Value> {
             "suite": name,
             "split": hex(&SPLIT),
             "relay_hop_key": hex(&[0xb1; 16]),
+            "flow_label": FLOW_LABEL,
             "counter": counter,
             "kind": shared.kind(),
             "segment": 5,

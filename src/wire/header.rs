@@ -66,6 +66,7 @@ pub(crate) struct Header {
     pub(crate) is_unsealed: bool,
     pub(crate) source: NodePrefix,
     pub(crate) epoch: u8,
+    /// The flow label in the upper half, the number in the lower.
     pub(crate) counter: u64,
     /// The relays in order, the destination last.
     pub(crate) path: ArrayVec<SocketAddr, MAX_HOPS>,
@@ -78,16 +79,16 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// What datagrams to one destination with one epoch have in common, well mixed with the number `key`.
+    /// What datagrams to one destination with one flow label have in common, well mixed with the number `key`.
     pub(crate) fn flow(&self, key: u64) -> u64 {
         let (address, port) = match self.path[self.path.len() - 1] {
             SocketAddr::V4(v4) => (u64::from(v4.ip().to_bits()), v4.port()),
             SocketAddr::V6(v6) => (v6.ip().to_bits() as u64, v6.port()),
         };
-        let kind_epoch_port = u64::from(self.kind) << 24 | u64::from(self.epoch) << 16 | u64::from(port);
+        let label_kind_port = self.counter >> 32 << 32 | u64::from(self.kind) << 16 | u64::from(port);
         // An odd constant of 64 random bits; the product's upper half is the mixed one.
         let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_right(32);
-        mix(mix(mix(key, address), kind_epoch_port), 0)
+        mix(mix(mix(key, address), label_kind_port), 0)
     }
 
     /// Reads the header at the front of `datagram`, or tells which counter to bump for it.
@@ -204,7 +205,7 @@ pub(crate) fn build(fields: Fields, path: &[SocketAddr]) -> HeaderBytes {
     bytes
 }
 
-/// Sets the counter in the bytes of a header.
+/// Sets flow label and counter in the bytes of a header.
 pub(crate) fn set_counter(header: &mut [u8], counter: u64) {
     header[COUNTER_AT..COMMON_LEN].copy_from_slice(&counter.to_be_bytes());
 }

@@ -29,6 +29,7 @@ pub(crate) struct Header {
     pub(crate) is_unsealed: bool,
     pub(crate) epoch: u8,
     pub(crate) source: Prefix,
+    /// Flow label and counter.
     pub(crate) counter: u64,
     pub(crate) path: Vec<SocketAddr>,
     pub(crate) index: usize,

@@ -10,6 +10,9 @@ use crate::exchange::{self, AES, Begun, Identity, Introduction};
 use crate::header::{CHALLENGE, HELLO, Header, INITIATION, Prefix, RESPONSE, TRANSPORT, prefix};
 use crate::seal::{self, CONTROL, Direction, FRAME, SHARED_AES, SHARED_CHACHA, Shared, Suite};
 
+/// The flow label of all keys: a node draws one for each.
+const FLOW_LABEL: u64 = 0x5eed_1abe;
+
 /// The keys of one exchange.
 pub(crate) struct Keys {
     pub(crate) seal: Direction,
@@ -288,7 +291,7 @@ impl Peer {
         };
         Keys {
             seal: Direction::new(seal, suite),
-            next_counter: 1,
+            next_counter: FLOW_LABEL << 32 | 1,
             open: Direction::new(open, suite),
             seen: BTreeSet::new(),
             epoch_in,

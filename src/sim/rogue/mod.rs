@@ -327,7 +327,7 @@ impl Rogue {
         let Ok(Answer::Accepted(theirs)) = Answer::read(&payload) else { return };
         let suite = Suite::of_pair(Cipher::ChaCha20Poly1305, theirs.cipher);
         let keys = SessionKeys {
-            seal: SealKey::new(&split.to_responder, suite),
+            seal: SealKey::new(&split.to_responder, suite, self.rng.u64() as u32),
             open: OpenKey::new(&split.to_initiator, suite),
             epoch_in: attempt.epoch,
             epoch_out: theirs.epoch,

@@ -161,6 +161,24 @@ fn a_relay_that_repeats_and_delays_what_it_relays_has_each_frame_delivered_once(
 }
 
 #[test]
+fn a_relay_takes_nothing_of_a_new_session_for_a_repetition() -> Outcome {
+    let (mut world, hosts) = triangle(1)?;
+    // Often enough for whatever of 8 bits names a session to come round.
+    for life in 0..200 {
+        world.restart(2);
+        world.settle(secs(10))?;
+        world.run_until(secs(10), |world| world.path(0, 2) == [1, 2])?;
+        world.send(hosts[2], To::Everyone, 60);
+        world.run_for(ms(50))?;
+        let frames: Vec<usize> = (0..3).map(|_| world.send(hosts[0], To::Host(hosts[2]), 100)).collect();
+        world.run_for(ms(50))?;
+        assert!(frames.iter().all(|&frame| world.frame(frame).sites() == [2]), "life {life}");
+    }
+    assert_eq!(count(&world, 1, Counter::Replayed), 0);
+    Ok(())
+}
+
+#[test]
 fn a_relay_that_goes_dead_for_frames_and_pings_alike_is_routed_around() -> Outcome {
     let (mut world, hosts) = triangle(1)?;
     for (from, to) in [(0, 1), (2, 1), (1, 0), (1, 2)] {
