@@ -3,116 +3,17 @@
 #![cfg(feature = "driver")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::SocketAddr;
+#[path = "common/node.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod node;
+
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use leon::driver::{Driver, Handle, IoCounters, Port, Underlay, clock};
-use leon::{Config, Engine, Event, Keys, MemberState, NetworkKey, NodeId, SecretKey, Security, Segment};
+use leon::driver::{Driver, Port, Underlay, clock};
+use leon::{Config, Engine, Event, MemberState, NodeId, Security, Segment};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const BROADCAST: [u8; 6] = [0xff; 6];
-
-/// A driver on a thread, and the local network at its port.
-struct Node {
-    engine: Arc<Engine>,
-    locator: SocketAddr,
-    network: UnixDatagram,
-    events: Receiver<Event>,
-    handle: Handle,
-    io: Arc<IoCounters>,
-    thread: JoinHandle<std::io::Result<()>>,
-}
-
-impl Node {
-    /// A node without security on `listen` whose locator has the address of `reached_at`.
-    fn start(number: u8, listen: &str, reached_at: &str, seeds: &[SocketAddr]) -> Node {
-        let security = Security::None { id: NodeId([number; 32]) };
-        Node::start_with(security, number, listen, reached_at, seeds)
-    }
-
-    fn start_with(
-        security: Security,
-        number: u8,
-        listen: &str,
-        reached_at: &str,
-        seeds: &[SocketAddr],
-    ) -> Node {
-        let underlay = Underlay::bind(listen.parse().unwrap()).unwrap();
-        let locator = SocketAddr::new(reached_at.parse().unwrap(), underlay.local_addr().port());
-        let name = format!("node {number}");
-        let mut config = Config::new(name, locator, security, clock::entropy().unwrap());
-        config.seeds = seeds.into();
-        let engine = Arc::new(Engine::new(config, clock::now()).unwrap());
-        let (port, network) = UnixDatagram::pair().unwrap();
-        network.set_read_timeout(Some(PATIENCE)).unwrap();
-        let port = Port::from_unix_datagram(port, Segment::DEFAULT).unwrap();
-        let driver = Driver::new(Arc::clone(&engine), underlay, port).unwrap();
-        let (handle, io) = (driver.handle(), driver.io_counters());
-        let (sender, events) = mpsc::channel();
-        let thread = thread::spawn(move || driver.run(|event| sender.send(event).unwrap_or_default()));
-        Node { engine, locator, network, events, handle, io, thread }
-    }
-
-    /// A node that seals, and lets in whoever holds the network key.
-    fn sealed(number: u8, seeds: &[SocketAddr]) -> Node {
-        let keys = Keys::new(secret_key(number), NetworkKey::from_bytes([9; 32]));
-        Node::start_with(Security::Sealed(keys), number, "127.0.0.1:0", "127.0.0.1", seeds)
-    }
-
-    fn on_ipv4(number: u8, seeds: &[SocketAddr]) -> Node {
-        Node::start(number, "127.0.0.1:0", "127.0.0.1", seeds)
-    }
-
-    /// Waits for the first event that `wanted` accepts.
-    fn wait_for(&self, wanted: impl Fn(&Event) -> bool) -> Event {
-        loop {
-            let event = self.events.recv_timeout(PATIENCE).expect("the event comes in time");
-            if wanted(&event) {
-                return event;
-            }
-        }
-    }
-
-    fn receive(&self) -> Vec<u8> {
-        let mut frame = vec![0; 2048];
-        let length = self.network.recv(&mut frame).expect("a frame comes in time");
-        frame.truncate(length);
-        frame
-    }
-}
-
-fn secret_key(number: u8) -> SecretKey {
-    SecretKey::from_bytes([number; 32])
-}
-
-/// Waits until each node knows all the others.
-fn wait_for_members(nodes: &[&Node]) {
-    for node in nodes {
-        for _ in 1..nodes.len() {
-            node.wait_for(|event| matches!(event, Event::MemberJoined { .. }));
-        }
-    }
-}
-
-/// Lets the nodes leave, one after the other.
-fn stop(nodes: impl IntoIterator<Item = Node>) {
-    for node in nodes {
-        node.handle.stop();
-        node.thread.join().unwrap().unwrap();
-    }
-}
-
-fn frame(to: [u8; 6], from: [u8; 6], payload: &[u8]) -> Vec<u8> {
-    [&to[..], &from, &[0x88, 0xb5], payload].concat()
-}
-
-const fn host(number: u8) -> [u8; 6] {
-    [2, 0, 0, 0, 0, number]
-}
+use node::{BROADCAST, Node, frame, host, secret_key, stop, wait_for_members};
 
 #[test]
 fn three_drivers_exchange_frames_between_their_local_networks() {
