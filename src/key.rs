@@ -5,16 +5,13 @@
 
 use core::fmt;
 
-use base64ct::{Base64, Encoding};
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk};
 use snow::params::DHChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use zeroize::Zeroizing;
 
+use crate::base64::{KeyError, decode, encode};
 use crate::node::NodeId;
-
-/// Length of every key in base64, as WireGuard writes its keys.
-const BASE64_LEN: usize = 44;
 
 /// The secret that makes a node the owner of its [`NodeId`]; it never leaves the node.
 #[derive(Clone)]
@@ -23,18 +20,6 @@ pub struct SecretKey(Zeroizing<[u8; 32]>);
 /// The key that all members of a mesh share: who does not hold it gets no answer from any of them.
 #[derive(Clone)]
 pub struct NetworkKey(Zeroizing<[u8; 32]>);
-
-/// A text that is no key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// Too short or too long; holds the length in bytes.
-    #[error("a key has {BASE64_LEN} characters of base64, this text has {0}")]
-    Length(usize),
-    /// Not the base64 of 32 bytes.
-    #[error("a key is 43 characters of A-Z, a-z, 0-9, + and /, and = at the end; this text is not")]
-    Alphabet,
-}
 
 impl SecretKey {
     /// The key made of these bytes, which must come from a random source. Any 32 bytes are a key.
@@ -128,24 +113,6 @@ pub(crate) fn derivable(key: &[u8; 32]) -> Prk {
     Prk::new_less_safe(HKDF_SHA256, key)
 }
 
-/// Reads a key from base64.
-pub(crate) fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-    if text.len() != BASE64_LEN {
-        return Err(KeyError::Length(text.len()));
-    }
-    // With the wrong number of = at the end the text stands for 31 or 33 bytes.
-    let mut bytes = Zeroizing::new([0; 33]);
-    let decoded = Base64::decode(text, &mut *bytes).map_err(|_| KeyError::Alphabet)?;
-    let mut key = Zeroizing::new([0; 32]);
-    *key = decoded.try_into().map_err(|_| KeyError::Alphabet)?;
-    Ok(key)
-}
-
-/// Writes a key in base64.
-pub(crate) fn encode(key: &[u8; 32]) -> String {
-    Base64::encode_string(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,18 +142,6 @@ mod tests {
         let id = NodeId(PUBLIC);
         assert_eq!(id.to_base64(), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
         assert_eq!(NodeId::from_base64(&id.to_base64()), Ok(id));
-    }
-
-    #[test]
-    fn what_is_no_key_is_told_apart_by_length_and_characters() {
-        let refused = |text: &str| SecretKey::from_base64(text).unwrap_err();
-        assert_eq!(refused(""), KeyError::Length(0));
-        assert_eq!(refused(&"A".repeat(43)), KeyError::Length(43));
-        assert_eq!(refused(&"A".repeat(44)), KeyError::Alphabet, "33 bytes");
-        assert_eq!(refused(&("A".repeat(42) + "==")), KeyError::Alphabet, "31 bytes");
-        assert_eq!(refused(&("A".repeat(42) + "B=")), KeyError::Alphabet, "bits left over");
-        assert_eq!(refused(&("A".repeat(42) + "-=")), KeyError::Alphabet);
-        assert!(SecretKey::from_base64(&("A".repeat(43) + "=")).is_ok());
     }
 
     #[test]

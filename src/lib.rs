@@ -88,6 +88,7 @@
 //! A caller's mistake is an error of the call. What a peer or the network does wrong is dropped and counted
 //! by reason, see [`Counter`]. A panic is a bug.
 
+mod base64;
 pub mod config;
 mod engine;
 mod error;
@@ -113,13 +114,14 @@ pub mod fuzzing;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+pub use base64::KeyError;
 pub use config::{Cipher, Config, Keys, Security};
 pub use engine::{
     Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberStatus,
     Sink, Status,
 };
 pub use error::{ConfigError, RejectReason};
-pub use key::{KeyError, NetworkKey, SecretKey};
+pub use key::{NetworkKey, SecretKey};
 pub use mac::{MacAddr, ParseMacError};
 pub use node::{MemberState, NodeId, Segment};
 pub use route::PathCause;

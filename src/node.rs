@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::key::{self, KeyError};
+use crate::base64::{self, KeyError};
 
 /// The identity of a node: 32 bytes, unique in the mesh and stable over restarts. With
 /// [`Security::Sealed`](crate::Security::Sealed) it is the node's public key (X25519).
@@ -19,12 +19,12 @@ impl NodeId {
     ///
     /// If `text` has another length or other characters.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        key::decode(text).map(|bytes| NodeId(*bytes))
+        base64::decode(text).map(|bytes| NodeId(*bytes))
     }
 
     /// The identity in 44 characters of base64.
     pub fn to_base64(&self) -> String {
-        key::encode(&self.0)
+        base64::encode(&self.0)
     }
 
     /// The first eight bytes: what the header of a datagram carries.
