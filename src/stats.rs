@@ -66,7 +66,7 @@ counters! {
     PathRepeat = "drop_path_repeat",
     /// Datagram dropped: the path's current entry is not this node.
     PathNotHere = "drop_path_not_here",
-    /// Datagram dropped instead of relayed: the next entry is not a member.
+    /// Datagram dropped instead of relayed: the next entry is not a member, or one that has not proven where it is.
     PathStranger = "drop_path_stranger",
     /// Datagram dropped: there is no session with its source, or what it wants is for members only.
     SourceStranger = "drop_source_stranger",

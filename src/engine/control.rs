@@ -186,6 +186,7 @@ impl Control {
         match output {
             Output::Send { route, kind, inner } => self.send_handshake(&route, kind, &inner),
             Output::Confirm(prefix) => self.send_to(prefix, &Message::Confirm, now),
+            Output::Challenge { to, address, token } => self.challenge(to, address, token, now),
             Output::Met(prefix) => self.membership.met(prefix, now),
             Output::Closed(prefix) => self.membership.lose(prefix, now),
             Output::Refused(prefix, reason) => self.membership.be_rejected(prefix, reason, now),
@@ -383,7 +384,7 @@ impl Control {
         Some(Member {
             slot: connection.slot,
             locator: record.locator,
-            address: self.sessions.address(prefix).unwrap_or(record.locator),
+            proven_address: self.sessions.proven_address(prefix),
             path: self.chosen_path(prefix),
             segments: record.segments.clone(),
         })

@@ -21,7 +21,6 @@ use crate::wire::{KIND_CONTROL, TYPE_TRANSPORT};
 pub(crate) struct Source {
     pub(crate) prefix: NodePrefix,
     pub(crate) epoch: u8,
-    pub(crate) counter: u64,
     /// Where it came from; `None` if it was relayed.
     pub(crate) address: Option<SocketAddr>,
 }
@@ -53,8 +52,8 @@ impl Control {
 
     /// Takes a control message that arrived at `received_at`.
     pub(crate) fn handle(&mut self, source: Source, message: Message, received_at: Time, now: Time) {
-        let Source { prefix: from, epoch, counter, address } = source;
-        self.sessions.heard(from, epoch, counter, address, now);
+        let Source { prefix: from, epoch, address } = source;
+        self.sessions.heard(from, epoch, address, now);
         if !self.membership.is_active() {
             return;
         }
@@ -95,6 +94,14 @@ impl Control {
             }
             Message::RowRequest { from: version } => self.latency.handle_row_request(from, version, now),
             Message::Confirm => {}
+            Message::AddressChallenge { token } => {
+                self.send_to(from, &Message::AddressResponse { token }, now);
+            }
+            Message::AddressResponse { token } => {
+                if !self.sessions.prove(from, token) {
+                    self.counters.bump(Counter::ControlUnexpected);
+                }
+            }
         }
     }
 
@@ -138,6 +145,12 @@ impl Control {
             }
             Err(reason) => self.counters.bump(reason),
         }
+    }
+
+    /// Asks a node whether it is at an address.
+    pub(super) fn challenge(&mut self, to: NodePrefix, address: SocketAddr, token: u64, now: Time) {
+        let entry = self.membership.list().alive(to).map_or(address, |record| record.locator);
+        self.send(to, &Way::straight(entry, address), &Message::AddressChallenge { token }, now);
     }
 
     /// The path that frames to a live member take, ready to seal onto.

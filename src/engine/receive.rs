@@ -56,8 +56,9 @@ impl View {
         if source.member.is_none() {
             return Err(Counter::SourceStranger);
         }
-        let next = header.next().and_then(|next| self.snapshot.at(next)).ok_or(Counter::PathStranger)?;
-        if bytes.len() > max_payload(self.shared.underlay_mtu, next.address.ip()) {
+        let next = header.next().and_then(|next| self.snapshot.at(next)?.proven_address);
+        let to = next.ok_or(Counter::PathStranger)?;
+        if bytes.len() > max_payload(self.shared.underlay_mtu, to.ip()) {
             return Err(Counter::FrameTooLong);
         }
         if !self.shared.passage.pass(header.flow(key.name()), header.counter as u32) {
@@ -67,7 +68,7 @@ impl View {
             return Err(Counter::RelayLimit);
         }
         header::advance(bytes);
-        sink.datagram(Datagram { to: next.address, parts: [bytes, &[], &[]] });
+        sink.datagram(Datagram { to, parts: [bytes, &[], &[]] });
         self.counters.bump(Counter::Relayed);
         self.counters.bump(Counter::DatagramsOut);
         Ok(())
@@ -99,7 +100,6 @@ impl View {
                 let source = Source {
                     prefix: header.source,
                     epoch: header.epoch,
-                    counter: header.counter,
                     address: (header.path.len() == 1).then_some(datagram.from),
                 };
                 let received_at = datagram.received_at.min(now);

@@ -32,8 +32,8 @@ pub(crate) struct Peer {
 pub(crate) struct Member {
     pub(crate) slot: Slot,
     pub(crate) locator: SocketAddr,
-    /// Where datagrams for the member itself are sent.
-    pub(crate) address: SocketAddr,
+    /// Where it has proven to be: what is relayed to it goes nowhere else.
+    pub(crate) proven_address: Option<SocketAddr>,
     /// The chosen path to it; `None` while there are no keys for it.
     pub(crate) path: Option<SealedPath>,
     /// Segments it serves.

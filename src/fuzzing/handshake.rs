@@ -199,7 +199,7 @@ impl Network {
             keys.open.hop().verify(bytes, header.hop_tag) && keys.open.open(bytes, header.len).is_ok()
         });
         if opens {
-            sessions.heard(header.source, header.epoch, header.counter, from, self.now);
+            sessions.heard(header.source, header.epoch, from, self.now);
         }
         opens
     }
@@ -235,7 +235,7 @@ impl Network {
                 }
                 // Who has no session is no member any more.
                 Output::Closed(node) => self.parties[party].sessions.set_member(node, false),
-                Output::Met(_) | Output::Refused(..) | Output::Changed => {}
+                Output::Challenge { .. } | Output::Met(_) | Output::Refused(..) | Output::Changed => {}
             }
         }
         len

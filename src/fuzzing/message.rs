@@ -17,7 +17,7 @@ const MAX_ENTRIES: usize = 4;
 pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &mut Feed<'_>) -> Message {
     let speaker = (0..SITES).find(|site| world.address(*site) == sender).unwrap_or(0);
     let lie = &mut Lie { world, speaker, tokens, feed };
-    match lie.feed.below(11) {
+    match lie.feed.below(13) {
         0 => Message::ListRequest { token: lie.number() },
         1 => Message::List {
             token: lie.number(),
@@ -47,6 +47,8 @@ pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &
             Message::Row { list_digest: lie.number(), row }
         }
         9 => Message::Confirm,
+        10 => Message::AddressChallenge { token: lie.number() },
+        11 => Message::AddressResponse { token: lie.number() },
         _ => Message::RowRequest { from: lie.number() },
     }
 }

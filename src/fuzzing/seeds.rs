@@ -100,6 +100,8 @@ fn messages() -> Vec<Message> {
         },
         Message::RowRequest { from: 7 },
         Message::Confirm,
+        Message::AddressChallenge { token: 12 },
+        Message::AddressResponse { token: 12 },
     ];
     let reasons =
         [RejectReason::NameTaken, RejectReason::IdTaken, RejectReason::LocatorTaken, RejectReason::ListFull];

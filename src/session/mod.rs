@@ -8,6 +8,7 @@
 mod handshake;
 mod hop;
 mod limit;
+mod location;
 pub(crate) mod noise;
 mod outer;
 mod path;
@@ -79,6 +80,15 @@ pub(crate) enum Output {
     },
     /// There are new keys for datagrams to this node; it does not know yet that they arrived.
     Confirm(NodePrefix),
+    /// Ask this node inside the session whether it is at this address, with this token.
+    Challenge {
+        /// Whom.
+        to: NodePrefix,
+        /// Where.
+        address: SocketAddr,
+        /// What to be answered with.
+        token: u64,
+    },
     /// There is a session with this node: a new one, or the one that was asked for.
     Met(NodePrefix),
     /// There is no session with this node any more.
@@ -192,12 +202,17 @@ impl Sessions {
         self.nodes.get(&prefix).map(Node::open_keys).unwrap_or_default()
     }
 
-    /// The address at which a node was last heard without a relay.
+    /// The address that a node has proven: what others want sent to it goes nowhere else.
+    pub(crate) fn proven_address(&self, prefix: NodePrefix) -> Option<SocketAddr> {
+        self.nodes.get(&prefix)?.location.proven()
+    }
+
+    /// The address that a node has proven, or, before that, the one its handshake came from without a relay.
     pub(crate) fn address(&self, prefix: NodePrefix) -> Option<SocketAddr> {
         self.nodes.get(&prefix)?.address()
     }
 
-    /// The way to a node by which it was last heard, or by which its handshake came.
+    /// The way to a node: where it is, or by which its handshake came.
     pub(crate) fn route(&self, prefix: NodePrefix) -> Option<Route> {
         let node = self.nodes.get(&prefix)?;
         node.address().map(Route::Address).or_else(|| node.route.clone())
@@ -324,21 +339,19 @@ impl Sessions {
         self.wake_for(prefix);
     }
 
-    /// A datagram of a node arrived that its session's keys opened: which keys, by their epoch, and what number.
-    /// `address` is where it came from if no relay passed it on.
-    pub(crate) fn heard(
-        &mut self,
-        from: NodePrefix,
-        epoch: u8,
-        counter: u64,
-        address: Option<SocketAddr>,
-        now: Time,
-    ) {
+    /// A datagram of a node arrived that its session's keys opened: which keys, by their epoch. `address` is where
+    /// it came from if no relay passed it on.
+    pub(crate) fn heard(&mut self, from: NodePrefix, epoch: u8, address: Option<SocketAddr>, now: Time) {
         if self.nodes.get(&from).is_some_and(|node| node.is_pending(epoch)) {
             self.promote(from, now);
         }
         let Some(node) = self.nodes.get_mut(&from) else { return };
         node.heard_at = now;
+        if let Some(address) = address
+            && let Some(token) = node.location.heard(address, self.rng.u64(), now)
+        {
+            self.outputs.push(Output::Challenge { to: from, address, token });
+        }
         let Some(keys) = node.current.as_ref().filter(|keys| keys.epoch_in == epoch) else { return };
         if !node.is_used {
             (node.is_used, node.rekey_at) = (true, now + self.rng.around(REKEY_INITIATOR));
@@ -346,12 +359,16 @@ impl Sessions {
         if keys.seal.sealed() >= seal::REKEY_AFTER {
             node.rekey_at = now;
         }
-        if let Some(address) = address
-            && node.locate(address, counter)
-        {
+        self.wake_for(from);
+    }
+
+    /// A node answers a challenge; false if there was none.
+    pub(crate) fn prove(&mut self, from: NodePrefix, token: u64) -> bool {
+        let is_proof = self.nodes.get_mut(&from).is_some_and(|node| node.location.prove(token));
+        if is_proof {
             self.outputs.push(Output::Changed);
         }
-        self.wake_for(from);
+        is_proof
     }
 
     fn wake_for(&mut self, prefix: NodePrefix) {

@@ -1,4 +1,4 @@
-//! The session with one node: its keys of now, before and soon, and where the node was last heard.
+//! The session with one node: its keys of now, before and soon, and where the node is.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 
 use crate::node::{NodeId, NodePrefix};
 use crate::session::Route;
+use crate::session::location::Location;
 use crate::session::noise::Initiator;
 use crate::session::seal::{OpenKey, SealKey};
 use crate::time::Time;
@@ -90,13 +91,6 @@ pub(super) struct Attempt {
     pub(super) next_at: Time,
 }
 
-/// Where a node was heard, and in which datagram: an older one does not move it back.
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    address: SocketAddr,
-    counter: u64,
-}
-
 /// All that is shared with one node, or about to be.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -105,7 +99,7 @@ pub(super) struct Node {
     pub(super) locator: SocketAddr,
     /// The way by which the latest handshake came, the other way round.
     pub(super) route: Option<Route>,
-    heard: Option<Heard>,
+    pub(super) location: Location,
     pub(super) heard_at: Time,
     /// A member's keys are renewed; the others go when room is needed.
     pub(super) is_member: bool,
@@ -131,7 +125,7 @@ impl Node {
             incarnation: 0,
             locator,
             route: None,
-            heard: None,
+            location: Location::default(),
             heard_at: now,
             is_member: false,
             current: None,
@@ -163,9 +157,12 @@ impl Node {
         (0..=u8::MAX).map(|step| first.wrapping_add(step)).find(|epoch| !in_use(*epoch)).unwrap_or(first)
     }
 
-    /// The address the node was last heard at without a relay.
+    /// The address that the node has proven, or, before that, the one its handshake came from without a relay.
     pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.heard.map(|heard| heard.address)
+        self.location.proven().or(match self.route {
+            Some(Route::Address(address)) => Some(address),
+            _ => None,
+        })
     }
 
     /// True if the node was heard within `age`.
@@ -188,27 +185,7 @@ impl Node {
         (self.incarnation, self.locator, self.heard_at) = (incarnation, locator, now);
         self.attempt = None;
         if !is_same_life {
-            self.heard = None;
-        }
-        if let Some(heard) = &mut self.heard {
-            heard.counter = 0;
-        }
-    }
-
-    /// Notes that the datagram with this counter, sealed with the current keys, came from `address`. True if
-    /// the node was elsewhere before.
-    pub(super) fn locate(&mut self, address: SocketAddr, counter: u64) -> bool {
-        match &mut self.heard {
-            Some(heard) if counter <= heard.counter => false,
-            Some(heard) => {
-                let has_moved = heard.address != address;
-                *heard = Heard { address, counter };
-                has_moved
-            }
-            None => {
-                self.heard = Some(Heard { address, counter });
-                true
-            }
+            self.location = Location::default();
         }
     }
 

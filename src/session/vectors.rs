@@ -386,6 +386,8 @@ fn messages() -> Vec<Value> {
         ),
         (Message::RowRequest { from: 5 }, json!({ "from": 5 })),
         (Message::Confirm, json!({})),
+        (Message::AddressChallenge { token }, json!({ "token": token_json })),
+        (Message::AddressResponse { token }, json!({ "token": token_json })),
     ];
     let to_json = |(message, fields): &(Message, Value)| {
         let mut bytes = Vec::new();

@@ -22,6 +22,8 @@ const PONG: u8 = 8;
 const ROW: u8 = 9;
 const ROW_REQUEST: u8 = 10;
 const CONFIRM: u8 = 11;
+const ADDRESS_CHALLENGE: u8 = 12;
+const ADDRESS_RESPONSE: u8 = 13;
 
 /// A row entry with this instead of a time says that the link is down.
 const DOWN: u32 = u32::MAX;
@@ -54,6 +56,10 @@ pub(crate) enum Message {
     RowRequest { from: u64 },
     /// Says nothing but that the sender has the keys it is sealed with.
     Confirm,
+    /// Asks the receiver, at an address where it may be, for an [`AddressResponse`](Message::AddressResponse).
+    AddressChallenge { token: u64 },
+    /// Answers an [`AddressChallenge`](Message::AddressChallenge).
+    AddressResponse { token: u64 },
 }
 
 /// A live member as another one lists it: enough to find it and to see whether one holds its latest record.
@@ -184,6 +190,8 @@ impl Message {
             ROW => Message::Row { list_digest: reader.u64()?, row: read_row(reader)? },
             ROW_REQUEST => Message::RowRequest { from: reader.u64()? },
             CONFIRM => Message::Confirm,
+            ADDRESS_CHALLENGE => Message::AddressChallenge { token: reader.u64()? },
+            ADDRESS_RESPONSE => Message::AddressResponse { token: reader.u64()? },
             _ => return Err(Malformed),
         })
     }
@@ -223,6 +231,8 @@ impl Message {
             }
             Message::RowRequest { from } => put(out, ROW_REQUEST, &[*from]),
             Message::Confirm => out.push(CONFIRM),
+            Message::AddressChallenge { token } => put(out, ADDRESS_CHALLENGE, &[*token]),
+            Message::AddressResponse { token } => put(out, ADDRESS_RESPONSE, &[*token]),
         }
     }
 }

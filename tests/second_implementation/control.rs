@@ -50,6 +50,8 @@ pub(crate) enum Message {
     Row { digest: u64, from: u64, to: u64, entries: Vec<Entry> },
     RowRequest { from: u64 },
     Confirm,
+    AddressChallenge { token: u64 },
+    AddressResponse { token: u64 },
 }
 
 fn version_bytes((incarnation, number): Version) -> Vec<u8> {
@@ -144,6 +146,8 @@ impl Message {
             }
             Message::RowRequest { from } => numbers(10, &[*from]),
             Message::Confirm => vec![11],
+            Message::AddressChallenge { token } => numbers(12, &[*token]),
+            Message::AddressResponse { token } => numbers(13, &[*token]),
         }
     }
 
@@ -174,6 +178,8 @@ impl Message {
             }
             10 => Message::RowRequest { from: r.u64()? },
             11 => Message::Confirm,
+            12 => Message::AddressChallenge { token: r.u64()? },
+            13 => Message::AddressResponse { token: r.u64()? },
             _ => return None,
         };
         reader.is_empty().then_some(message)

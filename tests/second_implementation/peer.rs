@@ -388,6 +388,9 @@ impl Peer {
                 self.ask_for_row(from, row);
             }
             Message::Pong { row, .. } => self.ask_for_row(from, row),
+            Message::AddressChallenge { token } => {
+                self.send_control(from, &[], &Message::AddressResponse { token });
+            }
             Message::Row { from: since, to, entries, .. } => {
                 let row = &mut self.sessions.get_mut(&from)?.row;
                 if to > row.0 && since <= row.0 {

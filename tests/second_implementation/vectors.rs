@@ -225,6 +225,8 @@ fn message(kind: u64, fields: &Value) -> Message {
         }
         10 => Message::RowRequest { from: of("from") },
         11 => Message::Confirm,
+        12 => Message::AddressChallenge { token: of("token") },
+        13 => Message::AddressResponse { token: of("token") },
         _ => panic!("no message has type {kind}"),
     }
 }
@@ -232,7 +234,7 @@ fn message(kind: u64, fields: &Value) -> Message {
 #[test]
 fn control_messages_are_written_and_read() {
     let all = all("messages");
-    assert_eq!(all.len(), 11);
+    assert_eq!(all.len(), 13);
     for vector in all {
         let message = message(number(&vector["type"]), &vector["fields"]);
         assert_eq!(hex(&message.bytes()), vector["bytes"].as_str().unwrap());

@@ -115,6 +115,7 @@ impl Rogue {
                 self.refusals += 1;
                 return;
             }
+            Message::AddressChallenge { token } => Message::AddressResponse { token },
             Message::ListRequest { token } => {
                 self.questions.insert(site, token);
                 return;

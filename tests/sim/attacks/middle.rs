@@ -388,6 +388,9 @@ fn answers_that_overtake_themselves_from_elsewhere_lead_nobody_astray_for_long()
                 world.stop_intercepting(from, to);
             }
             let stopped_at = world.now();
+            // Answers to handshakes, and the question of each whether the other is there: one in 400 ms at most.
+            let led_astray = world.strays(elsewhere).0;
+            assert!(led_astray <= 10 + 5 * until, "{led_astray} datagrams in {until} s, type {kind}");
             world.settle(secs(8))?;
             world.check_at_rest()?;
             world.run_for(secs(300))?;

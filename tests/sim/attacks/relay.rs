@@ -235,6 +235,34 @@ fn nothing_is_relayed_to_an_address_that_is_no_members() -> Outcome {
 }
 
 #[test]
+fn nothing_is_relayed_to_a_locator_that_was_only_claimed() -> Outcome {
+    let (mut world, mut rogue) = rogue_in_triangle(true)?;
+    let mut other = Rogue::new(&mut world, "other", "192.0.2.78:4747".parse().expect("an address"));
+    other.claim("other", victim(), 1);
+    assert!(other.shake_hands(&mut world, 1)? && other.join(&mut world, 1)?);
+    for _ in 0..100 {
+        other.live(&mut world, ms(10))?;
+        rogue.attend(&mut world);
+    }
+    let before = world.strays(victim());
+    let path = [(1, world.address(1)), (0, victim())];
+    for _ in 0..100 {
+        let datagram = rogue.frame_along(&path, &frame(1)).expect("there are sessions");
+        world.inject(1, rogue.address(), datagram);
+    }
+    world.take_mail(other.address());
+    world.run_for(Duration::ZERO)?;
+    assert_eq!(world.strays(victim()), before);
+    let relayed = world.take_mail(other.address());
+    assert_eq!(
+        relayed.iter().filter(|(_, bytes)| bytes[1] >> 4 == 2).count(),
+        100,
+        "it goes where it has proven to be"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_member_has_each_datagram_relayed_once_and_no_more_than_its_share() -> Outcome {
     let (mut world, hosts) = triangle(1)?;
     world.config_mut(1).relay_limit = 100;
