@@ -33,7 +33,7 @@ impl HopKey {
         HopKey { hasher, name: hasher.finish() }
     }
 
-    /// A number that only who has the key can tell, and that no other key has.
+    /// A number that only who has the key can tell, and that another key has by rare chance only.
     pub(crate) fn name(&self) -> u64 {
         self.name
     }
