@@ -97,3 +97,73 @@ impl Sessions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Keys as Secrets, Security};
+    use crate::key::{NetworkKey, SecretKey};
+    use crate::rng::Rng;
+    use crate::session::{Arrival, seal};
+    use core::net::SocketAddr;
+
+    fn address(node: usize) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, node as u8 + 1], 4789))
+    }
+
+    fn node(node: usize) -> Sessions {
+        let secrets =
+            Secrets::new(SecretKey::from_bytes([node as u8 + 1; 32]), NetworkKey::from_bytes([9; 32]));
+        let config = Config::new(format!("{node}"), address(node), Security::Sealed(secrets), [0; 32]);
+        Sessions::new(&config, Rng::new([node as u8; 32]))
+    }
+
+    /// Carries what the two want sent until they want nothing more.
+    fn exchange(nodes: &mut [Sessions; 2], now: Time) {
+        for from in [0, 1, 0, 1, 0, 1] {
+            let source = nodes[from].own.prefix();
+            for output in nodes[from].take_outputs() {
+                let other = &mut nodes[1 - from];
+                match output {
+                    Output::Send { kind, inner, .. } => {
+                        let arrival =
+                            Arrival { kind, source, from: address(from), relays: &[], inner: &inner };
+                        other.handle(&arrival, now).unwrap();
+                    }
+                    Output::Confirm(to) => {
+                        let epoch = nodes[from].keys(to).unwrap().epoch_out;
+                        nodes[1 - from].heard(source, epoch, Some(address(from)), now);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_have_sealed_much_are_renewed_and_the_former_still_open() {
+        let (mut nodes, now) = ([node(0), node(1)], Time::from_nanos(1));
+        let ids = [nodes[0].own, nodes[1].own];
+        nodes[0].contact(ids[1], address(1), None, now);
+        exchange(&mut nodes, now);
+        (0..2).for_each(|one| nodes[one].set_member(ids[1 - one].prefix(), true));
+        let first = nodes[1].keys(ids[0].prefix()).unwrap().clone();
+
+        first.seal.skip_to(seal::REKEY_AFTER - 1);
+        nodes[1].heard(ids[0].prefix(), first.epoch_in, Some(address(0)), now);
+        nodes[1].timer(now);
+        exchange(&mut nodes, now);
+        assert_eq!(nodes[1].keys(ids[0].prefix()).unwrap().epoch_in, first.epoch_in, "not yet");
+
+        first.seal.skip_to(seal::REKEY_AFTER);
+        nodes[1].heard(ids[0].prefix(), first.epoch_in, Some(address(0)), now);
+        nodes[1].timer(now);
+        exchange(&mut nodes, now);
+        let second = nodes[1].keys(ids[0].prefix()).unwrap().clone();
+        assert_ne!(second.epoch_in, first.epoch_in);
+        assert_eq!(second.seal.sealed(), 0);
+        assert_eq!(nodes[0].keys(ids[1].prefix()).unwrap().epoch_out, second.epoch_in);
+        let opens: Vec<u8> = nodes[1].open_keys(ids[0].prefix()).iter().map(|keys| keys.epoch_in).collect();
+        assert_eq!(opens, [second.epoch_in, first.epoch_in]);
+    }
+}

@@ -79,6 +79,12 @@ impl SealKey {
         number(self.next_counter.load(Ordering::Relaxed)).min(SEAL_LIMIT + 1) - 1
     }
 
+    /// As if it had sealed so many.
+    #[cfg(test)]
+    pub(super) fn skip_to(&self, sealed: u64) {
+        self.next_counter.fetch_add(sealed - self.sealed(), Ordering::Relaxed);
+    }
+
     /// Encrypts `content`, masks the prefix, and gives the tag to end the datagram with.
     ///
     /// `head` is the header, complete with a counter of this key that no other datagram has, hop tags and
