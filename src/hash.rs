@@ -17,6 +17,11 @@ impl KeyedHash {
     pub(crate) fn new(k0: u64, k1: u64) -> Self {
         KeyedHash { k0, k1 }
     }
+
+    /// Another function, for each tweak.
+    pub(crate) fn tweaked(self, tweak: u32) -> Self {
+        KeyedHash { k0: self.k0 ^ u64::from(tweak), ..self }
+    }
 }
 
 impl fmt::Debug for KeyedHash {
