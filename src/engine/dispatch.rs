@@ -95,7 +95,13 @@ impl Control {
             Message::RowRequest { from: version } => self.latency.handle_row_request(from, version, now),
             Message::Confirm => {}
             Message::AddressChallenge { token } => {
-                self.send_to(from, &Message::AddressResponse { token }, now);
+                let response = Message::AddressResponse { token };
+                // Not through relays: they may be waiting for such a response themselves.
+                if self.connections.contains_key(&from) {
+                    self.send_direct(from, &response, now);
+                } else {
+                    self.send_to(from, &response, now);
+                }
             }
             Message::AddressResponse { token } => {
                 if !self.sessions.prove(from, token) {
