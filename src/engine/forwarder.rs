@@ -39,9 +39,14 @@ impl Forwarder {
     }
 
     /// Takes one frame from the local network and puts out the datagrams that carry it. A frame that cannot
-    /// be sent is dropped and counted.
-    pub fn frame_in(&mut self, now: Time, frame: FrameIn<'_>, sink: &mut impl Sink) {
-        self.frames_in(now, core::iter::once(frame), sink);
+    /// be sent is dropped and counted; the reason is returned. One that goes to several members has been dropped
+    /// if one of them does not get it.
+    pub fn frame_in(&mut self, now: Time, mut frame: FrameIn<'_>, sink: &mut impl Sink) -> Option<Counter> {
+        self.refresh();
+        let Forwarder { view, flooding, .. } = self;
+        view.counters.bump(Counter::FramesIn);
+        let dropped = view.send(now, &mut frame, flooding, sink).err();
+        dropped.inspect(|reason| view.counters.bump(*reason))
     }
 
     /// Takes frames from the local network, in order, as [`frame_in`](Self::frame_in) does.
@@ -51,20 +56,24 @@ impl Forwarder {
         frames: impl IntoIterator<Item = FrameIn<'a>>,
         sink: &mut impl Sink,
     ) {
-        self.refresh();
-        let Forwarder { view, flooding, .. } = self;
-        for mut frame in frames {
-            view.counters.bump(Counter::FramesIn);
-            if let Err(reason) = view.send(now, &mut frame, flooding, sink) {
-                view.counters.bump(reason);
-            }
+        for frame in frames {
+            self.frame_in(now, frame, sink);
         }
     }
 
     /// Takes one datagram from the socket: relays it, delivers the frame in it, or gives the control
-    /// message in it to the control plane. A datagram that is none of these is dropped and counted.
-    pub fn datagram_in(&mut self, now: Time, datagram: DatagramIn<'_>, sink: &mut impl Sink) {
-        self.datagrams_in(now, core::iter::once(datagram), sink);
+    /// message in it to the control plane. A datagram that is none of these is dropped and counted; the reason is
+    /// returned.
+    pub fn datagram_in(
+        &mut self,
+        now: Time,
+        datagram: DatagramIn<'_>,
+        sink: &mut impl Sink,
+    ) -> Option<Counter> {
+        self.refresh();
+        self.view.counters.bump(Counter::DatagramsIn);
+        let dropped = self.view.receive(now, datagram, sink).err();
+        dropped.inspect(|reason| self.view.counters.bump(*reason))
     }
 
     /// Takes datagrams from the socket, in order, as [`datagram_in`](Self::datagram_in) does.
@@ -75,11 +84,7 @@ impl Forwarder {
         sink: &mut impl Sink,
     ) {
         for datagram in datagrams {
-            self.refresh();
-            self.view.counters.bump(Counter::DatagramsIn);
-            if let Err(reason) = self.view.receive(now, datagram, sink) {
-                self.view.counters.bump(reason);
-            }
+            self.datagram_in(now, datagram, sink);
         }
     }
 

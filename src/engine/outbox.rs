@@ -14,8 +14,11 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn flush(self, sink: &mut impl Sink) {
-        for (to, bytes) in self.datagrams {
-            sink.datagram(Datagram { to, parts: [&bytes, &[], &[]] });
+        for (to, bytes) in &self.datagrams {
+            sink.datagram(Datagram { to: *to, parts: [&[], bytes, &[]] });
+        }
+        if !self.datagrams.is_empty() {
+            sink.reclaim();
         }
         for event in self.events {
             sink.event(event);

@@ -68,7 +68,7 @@ impl View {
             return Err(Counter::RelayLimit);
         }
         header::advance(bytes);
-        sink.datagram(Datagram { to, parts: [bytes, &[], &[]] });
+        sink.datagram(Datagram { to, parts: [&[], bytes, &[]] });
         self.counters.bump(Counter::Relayed);
         self.counters.bump(Counter::DatagramsOut);
         Ok(())

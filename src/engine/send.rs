@@ -105,6 +105,7 @@ impl View {
             flooding.copy.extend_from_slice(frame.bytes);
             let mut copy = FrameIn { segment, bytes: &mut flooding.copy };
             result = result.and(self.send_to(member, now, &mut copy, sink));
+            sink.reclaim();
         }
         result
     }

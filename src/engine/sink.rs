@@ -4,12 +4,17 @@ use core::net::SocketAddr;
 
 use crate::engine::event::Event;
 use crate::node::Segment;
+use crate::session::SHARED_TAIL_LEN;
 use crate::time::Time;
+use crate::wire::SEALED_PREFIX_LEN;
+use crate::wire::header::MAX_HEADER_LEN;
 
 /// Takes what a call to the engine puts out, at once and in order.
 ///
 /// The methods are called on the calling thread, with no lock of the engine held. What they are lent is
-/// valid until they return.
+/// valid until they return. The body of a datagram and the bytes of a frame moreover stay where they are and as
+/// they are until [`reclaim`](Self::reclaim) is called or the call of the engine returns, so that unsafe code
+/// may hand many of them to the kernel at once without a copy.
 pub trait Sink {
     /// Send this datagram.
     fn datagram(&mut self, datagram: Datagram<'_>);
@@ -20,6 +25,9 @@ pub trait Sink {
     /// The engine's deadline is now `at`: call [`Engine::timer`](crate::Engine::timer) then. Replaces all
     /// earlier deadlines; [`Time::NEVER`] if there is none.
     fn deadline(&mut self, at: Time);
+    /// The bodies of datagrams and the bytes of frames that were lent so far are about to change or to go. Only a
+    /// sink that keeps pointers to them needs this.
+    fn reclaim(&mut self) {}
 }
 
 /// A datagram to send from the node's one UDP socket.
@@ -27,11 +35,17 @@ pub trait Sink {
 pub struct Datagram<'a> {
     /// The address to send to.
     pub to: SocketAddr,
-    /// The payload in pieces, to be sent one after the other: header, body, tag. Some may be empty.
+    /// The payload in pieces, to be sent one after the other: header, body, tag. Some may be empty. The header has
+    /// at most [`MAX_HEADER`](Self::MAX_HEADER) bytes, the tag at most [`MAX_TAG`](Self::MAX_TAG).
     pub parts: [&'a [u8]; 3],
 }
 
 impl Datagram<'_> {
+    /// Longest header of a datagram, in bytes: four hops to IPv6 locators.
+    pub const MAX_HEADER: usize = MAX_HEADER_LEN + SEALED_PREFIX_LEN;
+    /// Longest tag of a datagram, in bytes: that of a frame that is encrypted once for many members.
+    pub const MAX_TAG: usize = SHARED_TAIL_LEN;
+
     /// Length of the payload, in bytes.
     pub fn len(&self) -> usize {
         self.parts.iter().map(|part| part.len()).sum()
