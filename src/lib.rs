@@ -108,6 +108,9 @@ mod wire;
 
 #[cfg(feature = "driver")]
 pub mod driver;
+#[cfg(feature = "ffi")]
+#[allow(unsafe_code, reason = "C knows no other")]
+pub mod ffi;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

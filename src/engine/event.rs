@@ -1,5 +1,6 @@
 //! What an engine tells the application about the mesh.
 
+use core::fmt;
 use core::net::SocketAddr;
 
 use crate::error::RejectReason;
@@ -91,4 +92,44 @@ pub enum Event {
         /// Why.
         cause: PathCause,
     },
+}
+
+impl fmt::Display for Event {
+    /// One sentence for a log, which names members that have no name here by the first bytes of their identity.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::ListFetched { from } => write!(f, "joining through {from}"),
+            Event::Joined { by } => write!(f, "{by} has taken this node into the mesh"),
+            Event::MemberJoined { id, name, locator } => write!(f, "{name} ({id}) is a member, at {locator}"),
+            Event::MemberLeft { id, name } => write!(f, "{name} ({id}) has left"),
+            Event::MemberFailed { id, name } => write!(f, "{name} ({id}) has failed: no member reaches it"),
+            Event::MemberRemoved { id, name } => {
+                write!(f, "{name} ({id}) is removed: its key is not on the allow-list any more")
+            }
+            Event::SeedsSilent { seeds } => {
+                f.write_str("no seed answers:")?;
+                seeds.iter().try_for_each(|seed| write!(f, " {seed}"))
+            }
+            Event::SecurityMismatch { from, is_theirs_none: true } => {
+                write!(f, "{from} has security none, this node is sealed: they cannot talk")
+            }
+            Event::SecurityMismatch { from, is_theirs_none: false } => {
+                write!(f, "{from} is sealed, this node has security none: they cannot talk")
+            }
+            Event::JoinRejected { by, reason } => write!(f, "{by} does not let this node join: {reason}"),
+            Event::LinkUp { id } => write!(f, "the link to {id} is up"),
+            Event::LinkDown { id } => write!(f, "the link to {id} is down"),
+            Event::PathChanged { to, path, cause } => {
+                write!(f, "path to {to}: ")?;
+                match path.split_last() {
+                    Some((_, relays @ [_, ..])) => {
+                        f.write_str("via")?;
+                        relays.iter().try_for_each(|relay| write!(f, " {relay}"))?;
+                    }
+                    _ => f.write_str("direct")?,
+                }
+                write!(f, ", {cause}")
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod dijkstra;
 mod path;
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -32,6 +33,17 @@ pub enum PathCause {
     DirectAsGood,
     /// The former path has a link that is down or unmeasured, or a relay that is gone.
     Dead,
+}
+
+impl fmt::Display for PathCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PathCause::New => "the first one",
+            PathCause::Better => "which is better",
+            PathCause::DirectAsGood => "as direct is as good again",
+            PathCause::Dead => "as the former one is dead",
+        })
+    }
 }
 
 /// The path to a member is another one now.
