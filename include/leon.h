@@ -496,6 +496,21 @@
 #define LEON_COUNTER_COUNT 48
 
 /**
+ * Length of what stands before each frame of a stream, in bytes.
+ */
+#define LEON_STREAM_HEADER 4
+
+/**
+ * Longest frame of a stream, in bytes.
+ */
+#define LEON_STREAM_MAX 65535
+
+/**
+ * Shortest frame, in bytes: two addresses and a type.
+ */
+#define LEON_FRAME_MIN 14
+
+/**
  * One node of the mesh, made by `leon_engine_new`. A handle: it is not an address, and nothing can be read
  * through it.
  */
@@ -1123,6 +1138,36 @@ typedef struct leon_host {
      */
     struct leon_mac mac;
 } leon_host;
+
+/**
+ * The beginning of an Ethernet frame.
+ */
+typedef struct leon_frame_info {
+    /**
+     * `sizeof(leon_frame_info)`, set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Where the payload begins, in bytes.
+     */
+    uint32_t payload;
+    /**
+     * The destination.
+     */
+    struct leon_mac destination;
+    /**
+     * The source.
+     */
+    struct leon_mac source;
+    /**
+     * Id of the outermost VLAN tag (IEEE 802.1Q or 802.1ad), 1 to 4094; 0 if there is none.
+     */
+    uint16_t vlan;
+    /**
+     * The type of what follows the addresses and tags, or the length of an IEEE 802.3 frame.
+     */
+    uint16_t ethertype;
+} leon_frame_info;
 
 /**
  * Done.
@@ -1778,6 +1823,57 @@ leon_status leon_address_from_text(const char *text, struct leon_address *addres
  */
 leon_status leon_address_to_text(const struct leon_address *address, char *text, size_t capacity);
 
+/**
+ * Writes what stands before a frame in a stream: its length in four bytes, the highest first, as `-netdev stream`
+ * of QEMU, passt and libkrun speak.
+ *
+ * @param frame_len length of the frame in bytes, `LEON_FRAME_MIN` to `LEON_STREAM_MAX`
+ * @param header    receives `LEON_STREAM_HEADER` bytes
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_RANGE, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_stream_encode(size_t frame_len,
+                               uint8_t *header);
+
+/**
+ * Finds the first frame of what was read from a stream. It begins `LEON_STREAM_HEADER` bytes after `data`, the next
+ * one `frame_len` bytes later.
+ *
+ * @param data      what was read and not used yet
+ * @param len       its length in bytes
+ * @param frame_len receives the length of the frame; with `LEON_E_AGAIN`, how many bytes of `data` it takes to go
+ *                  on
+ * @return `LEON_OK` if the frame is there, `LEON_E_AGAIN` if more must be read, `LEON_E_RANGE` if the length cannot
+ *         be: then the stream is of no use any more; or another error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_AGAIN, LEON_E_RANGE, LEON_E_NULL, LEON_E_POINTER, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_stream_decode(const uint8_t *data,
+                               size_t len,
+                               size_t *frame_len);
+
+/**
+ * Looks into an Ethernet frame.
+ *
+ * @param data the frame, from its destination address on
+ * @param len  its length in bytes
+ * @param info receives what was found; its `struct_size` must be set
+ * @return `LEON_OK`; `LEON_E_RANGE` if the frame ends too early; or another error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_RANGE, LEON_E_NULL, LEON_E_POINTER, LEON_E_SIZE, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_frame_parse(const uint8_t *data, size_t len, struct leon_frame_info *info);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -1829,4 +1925,6 @@ LEON_STATIC_ASSERT(sizeof(leon_link) == 88, "size of leon_link");
 LEON_STATIC_ASSERT(offsetof(leon_link, reserved) == 84, "layout of leon_link");
 LEON_STATIC_ASSERT(sizeof(leon_host) == 56, "size of leon_host");
 LEON_STATIC_ASSERT(offsetof(leon_host, mac) == 50, "layout of leon_host");
+LEON_STATIC_ASSERT(sizeof(leon_frame_info) == 24, "size of leon_frame_info");
+LEON_STATIC_ASSERT(offsetof(leon_frame_info, ethertype) == 22, "layout of leon_frame_info");
 #endif

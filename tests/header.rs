@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "report.rs",
     "counter.rs",
     "text.rs",
+    "frame.rs",
 ];
 
 fn root() -> PathBuf {
@@ -104,6 +105,7 @@ fn layouts() -> Vec<(&'static str, usize, &'static str, usize)> {
         leon_member.reserved,
         leon_link.reserved,
         leon_host.mac,
+        leon_frame_info.ethertype,
     ]
 }
 
