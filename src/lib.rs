@@ -83,6 +83,8 @@
 //! * `driver`: the Linux event loop: TAP, UDP, timers. The only part that reads a clock.
 //! * `serde`: `Serialize` for [`Status`], [`Explanation`] and what they hold; `docs/snapshot.md` has the schema.
 //! * `sim`: the simulator: many engines in virtual time, with the rules they must keep.
+//! * `text`: [`Config`] from TOML and JSON, described in `docs/config.md`; [`Status`] and [`Explanation`] to JSON. Implies
+//!   `serde`.
 //!
 //! # Errors
 //!
@@ -116,6 +118,8 @@ pub mod fuzzing;
 pub mod sim;
 
 pub use base64::KeyError;
+#[cfg(feature = "text")]
+pub use config::TextError;
 pub use config::{Cipher, Config, Keys, Security};
 pub use engine::{
     Candidate, Datagram, DatagramIn, Engine, Event, Explanation, Forwarder, Frame, FrameIn, HostStatus,

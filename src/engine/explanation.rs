@@ -35,6 +35,12 @@ impl Explanation {
             |candidate: &&Candidate| matches!(candidate.verdict, Verdict::Chosen | Verdict::LastResort);
         self.candidates.iter().find(is_chosen)
     }
+
+    /// The explanation as one JSON object on one line, by the schema in `docs/snapshot.md`.
+    #[cfg(feature = "text")]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("all keys are text and no value can fail to be written")
+    }
 }
 
 /// A path that frames take or could take.

@@ -36,6 +36,14 @@ pub struct Status {
     pub counters: Counters,
 }
 
+#[cfg(feature = "text")]
+impl Status {
+    /// The state as one JSON object on one line, by the schema in `docs/snapshot.md`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("all keys are text and no value can fail to be written")
+    }
+}
+
 /// What a node knows of another member.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
