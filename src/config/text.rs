@@ -437,7 +437,7 @@ mod tests {
         texts.push(format!("'{SECRET}' = 5"));
         texts.push(format!("{} = 5\n{} = 6", halves.0, halves.0));
         texts.push(format!("[{}]\na = 5", halves.0));
-        texts.push(format!("{SECRET}"));
+        texts.push(SECRET.to_owned());
         texts.push(format!("\"{SECRET}\""));
         texts.push(format!("{{\"{SECRET}\": 5}}"));
         texts

@@ -1,5 +1,6 @@
 //! What an engine says about the paths to one member when asked: which one frames take, and why no other.
 
+use core::fmt;
 use core::time::Duration;
 
 use crate::node::{MemberState, NodeId};
@@ -157,6 +158,24 @@ pub enum Verdict {
     LinkUnmeasured,
     /// The member has failed or left: no frames are sent to it.
     Unreachable,
+}
+
+impl fmt::Display for Verdict {
+    /// One clause for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Chosen => f.write_str("frames take it"),
+            Verdict::LastResort => f.write_str("frames take it, since no measured path leads to the member"),
+            Verdict::Due => f.write_str("will be taken at the next choice of paths"),
+            Verdict::CostsMore { estimate } => write!(f, "costs more on {estimate}"),
+            Verdict::WithinHysteresis { estimate } => write!(f, "better, but by too little on {estimate}"),
+            Verdict::NotLowest => f.write_str("better, but another path is lower by the worse estimates"),
+            Verdict::LinkDown => f.write_str("a link is down"),
+            Verdict::LinkNew => f.write_str("a link is new and carries no transit yet"),
+            Verdict::LinkUnmeasured => f.write_str("a link is not measured"),
+            Verdict::Unreachable => f.write_str("the member has failed or left"),
+        }
+    }
 }
 
 /// When and why the path to a member became what it is.

@@ -7,6 +7,7 @@ mod candidates;
 pub(crate) mod dijkstra;
 mod path;
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -47,6 +48,16 @@ pub enum Estimate {
     Slow,
     /// Both of them.
     Both,
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Estimate::Fast => "the fast estimate",
+            Estimate::Slow => "the slow estimate",
+            Estimate::Both => "both estimates",
+        })
+    }
 }
 
 impl Estimate {
