@@ -192,7 +192,7 @@ fn for_people(explanation: &Explanation) -> String {
     }
     let headers = ["LINK", "STATE", ">FAST ms", ">SLOW ms", ">LOSS ms", ">ANSWERS", ">AGE s"];
     let links = render(headers, links.iter().map(Link::row));
-    format!("{name} (id {id}) is {state}{change}\n\n{paths}\n\n{links}")
+    format!("{name} (id {id}): {state}{change}\n\n{paths}\n\n{links}")
 }
 
 /// What the library serialises a value to. Its enums cannot fail.
