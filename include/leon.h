@@ -251,6 +251,92 @@
 #define LEON_HOST_REMOTE 2
 
 /**
+ * Frames take it.
+ */
+#define LEON_VERDICT_CHOSEN 1
+
+/**
+ * Frames take it although one of its links is not up, since no measured path leads to the member.
+ */
+#define LEON_VERDICT_LAST_RESORT 2
+
+/**
+ * Frames take it from the next choice of paths on, within a fifth of a second.
+ */
+#define LEON_VERDICT_DUE 3
+
+/**
+ * It costs as much as the chosen path, or more, on `estimate`.
+ */
+#define LEON_VERDICT_COSTS_MORE 4
+
+/**
+ * It costs less than the chosen path, but on `estimate` not by more than 0.5 ms and a twentieth.
+ */
+#define LEON_VERDICT_WITHIN_HYSTERESIS 5
+
+/**
+ * It would be better than the chosen path, but comes after another one when each link counts with the worse of
+ * its estimates.
+ */
+#define LEON_VERDICT_NOT_LOWEST 6
+
+/**
+ * Its first link that is not up is down.
+ */
+#define LEON_VERDICT_LINK_DOWN 7
+
+/**
+ * Its first link that is not up is new: it carries no transit yet.
+ */
+#define LEON_VERDICT_LINK_NEW 8
+
+/**
+ * Its first link that is not up is not measured.
+ */
+#define LEON_VERDICT_LINK_UNMEASURED 9
+
+/**
+ * The member has failed or left: no frames are sent to it.
+ */
+#define LEON_VERDICT_UNREACHABLE 10
+
+/**
+ * The average over about 3 s.
+ */
+#define LEON_ESTIMATE_FAST 1
+
+/**
+ * The average over about 30 s.
+ */
+#define LEON_ESTIMATE_SLOW 2
+
+/**
+ * Both of them.
+ */
+#define LEON_ESTIMATE_BOTH 3
+
+/**
+ * Pings are answered, and the latency database has the link.
+ */
+#define LEON_LINK_UP 1
+
+/**
+ * A link of this node that has not had three answers since it began or came back.
+ */
+#define LEON_LINK_NEW 2
+
+/**
+ * Pings go unanswered.
+ */
+#define LEON_LINK_DOWN 3
+
+/**
+ * The latency database knows nothing of the link.
+ */
+#define LEON_LINK_UNMEASURED 4
+
+/**
  * No counter: what an item of a batch says that was not dropped.
  */
 #define LEON_COUNTER_NONE 0
@@ -605,7 +691,7 @@ typedef struct leon_config {
     const struct leon_key *entropy;
     /**
      * When this life of the node began, in a unit that never goes back over restarts: nanoseconds of the wall
-     * clock will do. A higher one replaces the former life. Required; with a text it may be in there.
+     * clock will do. A higher one replaces the former life. Required, also with a text.
      */
     uint64_t incarnation;
     /**
@@ -1138,6 +1224,110 @@ typedef struct leon_host {
      */
     struct leon_mac mac;
 } leon_host;
+
+/**
+ * What there is to say about the paths to a member as a whole.
+ */
+typedef struct leon_explanation {
+    /**
+     * `sizeof(leon_explanation)`, set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * The member's state, one of `LEON_MEMBER_*`.
+     */
+    uint32_t state;
+    /**
+     * Why the path was last changed, one of `LEON_CAUSE_*`; 0 if none was chosen yet.
+     */
+    uint32_t cause;
+    /**
+     * Number of entries of `former`; 0 if there was none.
+     */
+    uint32_t former_len;
+    /**
+     * How long ago the path was last changed, in nanoseconds; `LEON_UNKNOWN` if none was chosen yet.
+     */
+    uint64_t age_ns;
+    /**
+     * The path before: relays in order, the member last.
+     */
+    struct leon_id former[LEON_PATH_MAX];
+} leon_explanation;
+
+/**
+ * One link of a candidate.
+ */
+typedef struct leon_path_link {
+    /**
+     * Round-trip time averaged over about 3 s in nanoseconds; `LEON_UNKNOWN` unless up.
+     */
+    uint64_t fast_ns;
+    /**
+     * Round-trip time averaged over about 30 s in nanoseconds; `LEON_UNKNOWN` unless up.
+     */
+    uint64_t slow_ns;
+    /**
+     * What the loss of its pings adds to the cost, in nanoseconds.
+     */
+    uint64_t loss_charge_ns;
+    /**
+     * How long ago this node's own last ping was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
+     * links between others.
+     */
+    uint64_t age_ns;
+    /**
+     * How many of this node's own pings were answered since the link last came up; 0 for links between others.
+     */
+    uint32_t samples;
+    /**
+     * One of `LEON_LINK_*`.
+     */
+    uint32_t state;
+} leon_path_link;
+
+/**
+ * A path that frames take or could take, an element of an array.
+ */
+typedef struct leon_candidate {
+    /**
+     * The relays in order, the member last.
+     */
+    struct leon_id path[LEON_PATH_MAX];
+    /**
+     * Its links from this node on, as many as the path has entries.
+     */
+    struct leon_path_link links[LEON_PATH_MAX];
+    /**
+     * The cost on the fast estimate in nanoseconds: round-trip times, charges for loss, charge for relays;
+     * `LEON_UNKNOWN` if a link is not up.
+     */
+    uint64_t fast_cost_ns;
+    /**
+     * The cost on the slow estimate in nanoseconds; `LEON_UNKNOWN` if a link is not up.
+     */
+    uint64_t slow_cost_ns;
+    /**
+     * What all its relays are charged with, part of both costs, in nanoseconds.
+     */
+    uint64_t relay_charge_ns;
+    /**
+     * Number of entries of the path.
+     */
+    uint32_t path_len;
+    /**
+     * Why frames take it, or why not: one of `LEON_VERDICT_*`.
+     */
+    uint32_t verdict;
+    /**
+     * The estimate that the verdict speaks of, one of `LEON_ESTIMATE_*`; 0 if it speaks of none.
+     */
+    uint32_t estimate;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} leon_candidate;
 
 /**
  * The beginning of an Ethernet frame.
@@ -1707,6 +1897,80 @@ leon_status leon_engine_counters(const struct leon_engine *engine,
                                  size_t *count);
 
 /**
+ * Tells why frames for a member take the path they take, by the latencies of this moment: the chosen path, the
+ * direct one, and the best others, the lowest first. Has no effect.
+ *
+ * @param engine      the engine
+ * @param to          the member
+ * @param now         the caller's clock
+ * @param explanation NULL, or receives what there is to say as a whole; its `struct_size` must be set
+ * @param candidates  room for the candidates; NULL with a capacity of 0 to ask for the count
+ * @param capacity    for how many candidates there is room
+ * @param count       receives how many there are
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SIZE, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE,
+ *         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_explain(const struct leon_engine *engine,
+                                const struct leon_id *to,
+                                leon_time now,
+                                struct leon_explanation *explanation,
+                                struct leon_candidate *candidates,
+                                size_t capacity,
+                                size_t *count);
+
+/**
+ * Writes the same as `leon_engine_explain` tells, as one JSON object, by the schema of docs/snapshot.md.
+ *
+ * @param engine   the engine
+ * @param to       the member
+ * @param now      the caller's clock
+ * @param text     room for the text, NUL-terminated, cut if it is too long
+ * @param capacity its size in bytes
+ * @param len      NULL, or receives the length of the whole text without the NUL
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE, LEON_E_FORKED,
+ *         LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_explain_json(const struct leon_engine *engine,
+                                     const struct leon_id *to,
+                                     leon_time now,
+                                     char *text,
+                                     size_t capacity,
+                                     size_t *len);
+
+/**
+ * Writes the whole state of an engine as one JSON object, by the schema of docs/snapshot.md: members, paths,
+ * latencies, FDB, counters. No keys are in it.
+ *
+ * @param engine   the engine
+ * @param now      the caller's clock
+ * @param text     room for the text, NUL-terminated, cut if it is too long
+ * @param capacity its size in bytes
+ * @param len      NULL, or receives the length of the whole text without the NUL
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
+ *         LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_snapshot_json(const struct leon_engine *engine,
+                                      leon_time now,
+                                      char *text,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
  * The name under which tools show a counter: lower case with underscores; those of what was dropped begin with
  * "drop_".
  *
@@ -1925,6 +2189,12 @@ LEON_STATIC_ASSERT(sizeof(leon_link) == 88, "size of leon_link");
 LEON_STATIC_ASSERT(offsetof(leon_link, reserved) == 84, "layout of leon_link");
 LEON_STATIC_ASSERT(sizeof(leon_host) == 56, "size of leon_host");
 LEON_STATIC_ASSERT(offsetof(leon_host, mac) == 50, "layout of leon_host");
+LEON_STATIC_ASSERT(sizeof(leon_explanation) == 152, "size of leon_explanation");
+LEON_STATIC_ASSERT(offsetof(leon_explanation, former) == 24, "layout of leon_explanation");
+LEON_STATIC_ASSERT(sizeof(leon_path_link) == 40, "size of leon_path_link");
+LEON_STATIC_ASSERT(offsetof(leon_path_link, state) == 36, "layout of leon_path_link");
+LEON_STATIC_ASSERT(sizeof(leon_candidate) == 328, "size of leon_candidate");
+LEON_STATIC_ASSERT(offsetof(leon_candidate, reserved) == 324, "layout of leon_candidate");
 LEON_STATIC_ASSERT(sizeof(leon_frame_info) == 24, "size of leon_frame_info");
 LEON_STATIC_ASSERT(offsetof(leon_frame_info, ethertype) == 22, "layout of leon_frame_info");
 #endif

@@ -178,3 +178,11 @@ impl Counters {
         Counter::ALL.iter().map(|&counter| (counter, self.value(counter)))
     }
 }
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Counters {
+    /// An object with the value of each counter under its name.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(counter, value)| (counter.name(), value)))
+    }
+}

@@ -21,6 +21,7 @@ const ORDER: &[&str] = &[
     "engine.rs",
     "forwarder.rs",
     "report.rs",
+    "explain.rs",
     "counter.rs",
     "text.rs",
     "frame.rs",
@@ -105,6 +106,9 @@ fn layouts() -> Vec<(&'static str, usize, &'static str, usize)> {
         leon_member.reserved,
         leon_link.reserved,
         leon_host.mac,
+        leon_explanation.former,
+        leon_path_link.state,
+        leon_candidate.reserved,
         leon_frame_info.ethertype,
     ]
 }

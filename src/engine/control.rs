@@ -321,7 +321,7 @@ impl Control {
         let members = self.live_members();
         let (latency, table) = (&self.latency, self.latency.table());
         let up = table.entries.iter().filter_map(|(from, to, link)| Some((*from, *to, (*link)?)));
-        let selection = self.router.select(&table.nodes, up, |from, to| latency.link(from, to));
+        let selection = self.router.select(&table.nodes, up, |from, to| latency.link(from, to), now);
         let is_reached = |member: &&NodePrefix| selection.unreachable.binary_search(member).is_err();
         let reached: Vec<NodePrefix> = members.iter().filter(is_reached).copied().collect();
         let is_back = |record: &&Record| {

@@ -7,6 +7,8 @@
 mod control;
 mod dispatch;
 mod event;
+mod explain;
+mod explanation;
 mod forwarder;
 mod outbox;
 mod receive;
@@ -26,6 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroize;
 
 pub use event::Event;
+pub use explanation::{Candidate, Explanation, LastChange, LinkState, PathLink, Probe, Verdict};
 pub use forwarder::Forwarder;
 pub use sink::{Datagram, Frame, Sink};
 pub use status::{HostStatus, LinkStatus, MemberStatus, Status};
@@ -196,6 +199,12 @@ impl Engine {
     pub fn status(&self, now: Time) -> Status {
         let sets = self.shared.counter_sets.lock().clone();
         self.shared.control.lock().status(now, &sets)
+    }
+
+    /// Why frames for a member take the path they take; `None` if it is not on the member list. Changes nothing.
+    /// The work grows as N log N with the number of members.
+    pub fn explain(&self, to: NodeId, now: Time) -> Option<Explanation> {
+        self.shared.control.lock().explain(to, now)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::engine::status::{HostStatus, LinkStatus, MemberStatus, Status};
 use crate::forward::fdb::Place;
 use crate::latency::LinkState;
 use crate::membership::Member;
-use crate::node::{MemberState, NodePrefix};
+use crate::node::MemberState;
 use crate::route::{Cost, Path};
 use crate::stats::{CounterSet, Counters};
 use crate::time::Time;
@@ -59,11 +59,7 @@ impl Control {
 
     fn latency_status(&self) -> Vec<LinkStatus> {
         let table = self.latency.table();
-        let own = self.membership.own();
-        let id_of = |node: &NodePrefix| {
-            if *node == own.id.prefix() { Some(own.id) } else { self.name_of(*node).map(|(id, _)| id) }
-        };
-        let ids: Vec<_> = table.nodes.iter().map(id_of).collect();
+        let ids: Vec<_> = table.nodes.iter().map(|node| self.id_of(*node)).collect();
         let micros = |us: u32| Duration::from_micros(u64::from(us));
         let link_status = |(from, to, link): (usize, usize, Option<LinkLatency>)| {
             Some(LinkStatus {

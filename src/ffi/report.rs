@@ -310,15 +310,19 @@ fn member(member: &MemberStatus) -> leon_member {
         jitter_ns: nanos(member.jitter),
         path_cost_ns: nanos(member.path_cost),
         direct_cost_ns: nanos(member.direct_cost),
-        state: match member.state {
-            MemberState::Alive => LEON_MEMBER_ALIVE,
-            MemberState::Failed => LEON_MEMBER_FAILED,
-            MemberState::Left => LEON_MEMBER_LEFT,
-        },
+        state: state(member.state),
         loss_ppm: (member.loss * 1e6).round() as u32,
         path,
         path_len: member.path.len() as u32,
         reserved: 0,
+    }
+}
+
+pub(super) fn state(state: MemberState) -> u32 {
+    match state {
+        MemberState::Alive => LEON_MEMBER_ALIVE,
+        MemberState::Failed => LEON_MEMBER_FAILED,
+        MemberState::Left => LEON_MEMBER_LEFT,
     }
 }
 
@@ -344,6 +348,6 @@ fn host(host: &HostStatus) -> leon_host {
     }
 }
 
-fn nanos(duration: Option<Duration>) -> u64 {
+pub(super) fn nanos(duration: Option<Duration>) -> u64 {
     duration.map_or(LEON_UNKNOWN, crate::time::nanos)
 }

@@ -5,13 +5,14 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::bail;
 use leon::driver::IoCounters;
 use leon::{HostStatus, MemberState, MemberStatus, NodeId, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::StatusArgs;
 use crate::config::SecurityMode;
-use crate::control;
+use crate::control::{self, Answer, Request};
 use crate::table::render;
 
 /// A daemon's report. The field names are what scripts rely on.
@@ -171,7 +172,9 @@ pub(crate) fn describe_path(names: &[String]) -> String {
 
 /// Asks the daemon and prints its report.
 pub(crate) fn show(arguments: &StatusArgs) -> anyhow::Result<()> {
-    let report = control::ask_status(&arguments.socket)?;
+    let Answer::Status(report) = control::ask(&arguments.socket, &Request::Status)? else {
+        bail!(control::NO_SENSE);
+    };
     let text = if arguments.json { serde_json::to_string_pretty(&report)? } else { for_people(&report) };
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
@@ -215,16 +218,18 @@ fn section(text: &mut String, what: &str, table: String, rows: usize) {
     text.push_str(&format!("\n{content}\n"));
 }
 
-fn ms(value: Option<f64>) -> String {
+/// Milliseconds for people.
+pub(crate) fn ms(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
 /// `duration` in milliseconds, to the microsecond.
-fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     thousandths(duration.as_secs_f64() * 1000.0)
 }
 
-fn thousandths(value: f64) -> f64 {
+/// `value`, rounded to thousandths.
+pub(crate) fn thousandths(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 

@@ -1,5 +1,10 @@
 //! What an embedder chooses about a node, with the default of each choice and its source.
 
+#[cfg(feature = "text")]
+mod text;
+#[cfg(feature = "text")]
+mod value;
+
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -8,6 +13,8 @@ use std::collections::BTreeSet;
 use crate::error::ConfigError;
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
+#[cfg(feature = "text")]
+pub use text::TextError;
 
 /// Longest name of a member, in bytes of UTF-8.
 pub const MAX_NAME: usize = 63;
