@@ -94,6 +94,8 @@ mod engine;
 mod error;
 mod forward;
 mod hash;
+mod host;
+mod hosts;
 mod key;
 mod latency;
 mod mac;
@@ -120,7 +122,8 @@ pub use engine::{
     Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberStatus,
     Sink, Status,
 };
-pub use error::{ConfigError, RejectReason};
+pub use error::{ConfigError, HostError, RejectReason};
+pub use host::{Host, HostOrigin};
 pub use key::{NetworkKey, SecretKey};
 pub use mac::{MacAddr, ParseMacError};
 pub use node::{MemberState, NodeId, Segment};

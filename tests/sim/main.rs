@@ -6,6 +6,7 @@ mod attacks;
 mod faults;
 mod forwarding;
 mod hostile;
+mod hosts;
 mod membership;
 mod paths;
 mod properties;
