@@ -1,4 +1,4 @@
-//! The control plane: connects sessions, membership, latency and route, and publishes what they come to.
+//! The control plane: connects sessions, membership, latency, route and hosts, and publishes what they come to.
 //!
 //! One lock guards it. Components say what they want as values; here the values become datagrams, events
 //! and snapshots.

@@ -1,6 +1,6 @@
 //! The engine: the one place where the components meet.
 //!
-//! Two planes. *Control* (membership, latency, route) sits behind one lock and publishes an immutable
+//! Two planes. *Control* (membership, latency, route, announced hosts) sits behind one lock and publishes an immutable
 //! snapshot; *data* (frames in, relay, deliver) reads the snapshot from any number of threads, each through
 //! a [`Forwarder`] of its own.
 

@@ -9,43 +9,22 @@
 //! from before a migration may still be on their way when it is announced.
 
 use core::hash::{BuildHasher, Hasher};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
+pub(crate) use crate::forward::entry::{Place, Slot};
+
+use crate::forward::entry::{Entry, OLDEST_SECS, Value, find, key_bits};
 use crate::forward::flap::{Flaps, Pace};
 use crate::hash::KeyedHash;
 use crate::host::{Host, HostOrigin};
-use crate::mac::MacAddr;
-use crate::node::Segment;
 use crate::stats::Counter;
 
 /// Entries of one bucket: two cache lines.
 const WAYS: usize = 8;
 /// A member may hold one in so many entries of the table.
 const MEMBER_SHARE: usize = 4;
-/// Seconds are kept modulo 2^23 (97 days), far above any age that survives a sweep.
-const SECONDS_MASK: u64 = (1 << 23) - 1;
-/// Announced hosts are not told from each other by age above this.
-const OLDEST_SECS: u64 = 1 << 22;
-/// Marks what was announced.
-const ANNOUNCED: u64 = 1 << 23;
-/// For so long after an announcement no frame contradicts it: longer than a frame is on its way, and shorter
-/// than a connection waits.
-const HOLD_SECS: u64 = 2;
-
-/// A member's number in the forwarding plane.
-pub(crate) type Slot = u16;
-
-/// Where a host is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On the local network.
-    Local,
-    /// Behind this member.
-    Member(Slot),
-}
-
 /// What became of an attempt to learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Learned {
@@ -89,49 +68,6 @@ pub(crate) struct Located {
     pub(crate) age_secs: u64,
 }
 
-/// `key`: MAC 48, VLAN 12, reuse count 4 (1 to 15; a key of 0 marks a free entry).
-/// `value`: segment 24, place 16, whether it was announced 1, second last seen or announced 23.
-#[derive(Debug, Default)]
-struct Entry {
-    key: AtomicU64,
-    value: AtomicU64,
-}
-
-impl Place {
-    /// Slots are below this, see [`Fdb::new`].
-    const LOCAL: u64 = 0xffff;
-
-    fn to_bits(self) -> u64 {
-        match self {
-            Place::Local => Self::LOCAL,
-            Place::Member(slot) => u64::from(slot),
-        }
-    }
-
-    fn of_value(value: u64) -> Self {
-        match value >> 24 & 0xffff {
-            Self::LOCAL => Place::Local,
-            slot => Place::Member(slot as Slot),
-        }
-    }
-}
-
-fn key_bits(host: Host) -> u64 {
-    host.mac.to_bits() << 12 | u64::from(host.vlan)
-}
-
-fn value_bits(segment: Segment, place: Place, origin: HostOrigin, now_secs: u64) -> u64 {
-    let origin = match origin {
-        HostOrigin::Learned => 0,
-        HostOrigin::Announced => ANNOUNCED,
-    };
-    u64::from(segment.id()) << 40 | place.to_bits() << 24 | origin | now_secs & SECONDS_MASK
-}
-
-fn origin_of(value: u64) -> HostOrigin {
-    if value & ANNOUNCED == 0 { HostOrigin::Learned } else { HostOrigin::Announced }
-}
-
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Fdb {
@@ -171,22 +107,21 @@ impl Fdb {
     /// Where the host is, unless it was learned too long ago.
     pub(crate) fn lookup(&self, host: Host, now_secs: u64) -> Option<Place> {
         let (_, value) = find(self.bucket(host), host)?;
-        (!self.is_due(value, now_secs)).then(|| Place::of_value(value))
+        (!self.is_due(value, now_secs)).then(|| value.place())
     }
 
     /// Takes note that the host has sent a frame from `place`.
     pub(crate) fn learn(&self, host: Host, place: Place, now_secs: u64) -> Learned {
         let bucket = self.bucket(host);
-        let fresh = value_bits(host.segment, place, HostOrigin::Learned, now_secs);
+        let fresh = Value::new(host.segment, place, HostOrigin::Learned, now_secs);
         match find(bucket, host) {
-            Some((entry, value)) if Place::of_value(value) == place => {
-                if value != fresh && origin_of(value) == HostOrigin::Learned {
-                    // Whoever changed the entry since knows better; then there is nothing to refresh.
-                    let _ = entry.value.compare_exchange(value, fresh, Ordering::Relaxed, Ordering::Relaxed);
+            Some((entry, value)) if value.place() == place => {
+                if value != fresh && value.origin() == HostOrigin::Learned {
+                    entry.replace(value, fresh);
                 }
                 Learned::Known
             }
-            Some((_, value)) if is_held(value, now_secs) => Learned::Held,
+            Some((_, value)) if value.is_held(now_secs) => Learned::Held,
             _ => self.write(host, place, HostOrigin::Learned, now_secs),
         }
     }
@@ -201,9 +136,7 @@ impl Fdb {
     pub(crate) fn confirm(&self, host: Host, place: Place, now_secs: u64) -> Learned {
         let known = find(self.bucket(host), host).filter(|(_, value)| !self.is_due(*value, now_secs));
         match known {
-            Some((_, value))
-                if Place::of_value(value) != place || origin_of(value) == HostOrigin::Announced =>
-            {
+            Some((_, value)) if value.place() != place || value.origin() == HostOrigin::Announced => {
                 Learned::Known
             }
             _ => self.announce(host, place, now_secs),
@@ -214,7 +147,7 @@ impl Fdb {
     pub(crate) fn withdraw(&self, host: Host, place: Place) {
         let mut writer = self.writer.lock();
         let known = find(self.bucket(host), host);
-        if let Some((entry, _)) = known.filter(|(_, value)| Place::of_value(*value) == place) {
+        if let Some((entry, _)) = known.filter(|(_, value)| value.place() == place) {
             self.free(entry, &mut writer.held);
         }
     }
@@ -223,20 +156,20 @@ impl Fdb {
         let mut writer = self.writer.lock();
         let Writer { held, flaps } = &mut *writer;
         let bucket = self.bucket(host);
-        let fresh = value_bits(host.segment, place, origin, now_secs);
+        let fresh = Value::new(host.segment, place, origin, now_secs);
         let holder = holder(place, held.len());
         let known = find(bucket, host);
         // It may have been announced since the caller looked.
-        let is_announced = known.is_some_and(|(_, value)| origin_of(value) == HostOrigin::Announced);
+        let is_announced = known.is_some_and(|(_, value)| value.origin() == HostOrigin::Announced);
         let is_weaker = is_announced && origin == HostOrigin::Learned;
         if let Some((entry, value)) = known {
-            if Place::of_value(value) == place {
+            if value.place() == place {
                 if !is_weaker {
-                    entry.value.store(fresh, Ordering::Release);
+                    entry.store(fresh);
                 }
                 return Learned::Known;
             }
-            if is_weaker && is_held(value, now_secs) {
+            if is_weaker && value.is_held(now_secs) {
                 return Learned::Held;
             }
         }
@@ -244,44 +177,39 @@ impl Fdb {
             return Learned::Quota;
         }
         if let Some((entry, value)) = known {
-            let former = Place::of_value(value);
+            let former = value.place();
             held[self::holder(former, held.len())] -= 1;
             held[holder] += 1;
-            entry.value.store(fresh, Ordering::Release);
+            entry.store(fresh);
             return match flaps.moved(host, now_secs) {
                 Pace::Calm => Learned::Moved(former),
                 Pace::Flapping => Learned::Flapping(former),
             };
         }
-        let free = bucket.iter().find(|entry| {
-            entry.key.load(Ordering::Relaxed) == 0
-                || self.is_due(entry.value.load(Ordering::Relaxed), now_secs)
-        });
+        let free = bucket.iter().find(|entry| entry.is_free() || self.is_due(entry.value(), now_secs));
         let Some(entry) = free else {
             return Learned::Full;
         };
         self.free(entry, held);
         held[holder] += 1;
-        let reuse = (entry.value.load(Ordering::Relaxed) & 0xf) % 15 + 1;
-        entry.value.store(fresh, Ordering::Release);
+        let reuse = (entry.value().0 & 0xf) % 15 + 1;
+        entry.store(fresh);
         entry.key.store(key_bits(host) << 4 | reuse, Ordering::Release);
         Learned::New
     }
 
     /// Forgets every host behind a member that is gone.
     pub(crate) fn flush(&self, slot: Slot) {
-        self.free_where(|value| Place::of_value(value) == Place::Member(slot));
+        self.free_where(|value| value.place() == Place::Member(slot));
     }
 
     /// Forgets every learned host that has been silent for too long.
     pub(crate) fn sweep(&self, now_secs: u64) {
         self.free_where(|value| self.is_due(value, now_secs));
-        let oldest = now_secs.wrapping_sub(OLDEST_SECS) & SECONDS_MASK;
         for entry in &self.entries {
-            let value = entry.value.load(Ordering::Relaxed);
-            if origin_of(value) == HostOrigin::Announced && age(value, now_secs) > OLDEST_SECS {
-                let older = value & !SECONDS_MASK | oldest;
-                let _ = entry.value.compare_exchange(value, older, Ordering::Relaxed, Ordering::Relaxed);
+            let value = entry.value();
+            if value.origin() == HostOrigin::Announced && value.age(now_secs) > OLDEST_SECS {
+                entry.replace(value, value.of_oldest_age(now_secs));
             }
         }
     }
@@ -289,26 +217,22 @@ impl Fdb {
     /// The hosts in the table.
     pub(crate) fn hosts(&self, now_secs: u64) -> Vec<Located> {
         let _no_writer = self.writer.lock();
-        let used = self.entries.iter().filter(|entry| entry.key.load(Ordering::Relaxed) != 0);
-        used.map(|entry| (entry.key.load(Ordering::Relaxed), entry.value.load(Ordering::Relaxed)))
+        let used = self.entries.iter().filter(|entry| !entry.is_free());
+        used.map(|entry| (entry.host(), entry.value()))
             .filter(|(_, value)| !self.is_due(*value, now_secs))
-            .map(|(key, value)| Located {
-                host: Host {
-                    segment: Segment::new((value >> 40) as u32).unwrap_or_default(),
-                    vlan: (key >> 4 & 0xfff) as u16,
-                    mac: MacAddr::from_bits(key >> 16),
-                },
-                place: Place::of_value(value),
-                origin: origin_of(value),
-                age_secs: age(value, now_secs),
+            .map(|(host, value)| Located {
+                host,
+                place: value.place(),
+                origin: value.origin(),
+                age_secs: value.age(now_secs),
             })
             .collect()
     }
 
-    fn free_where(&self, gone: impl Fn(u64) -> bool) {
+    fn free_where(&self, gone: impl Fn(Value) -> bool) {
         let mut writer = self.writer.lock();
         for entry in &self.entries {
-            if entry.key.load(Ordering::Relaxed) != 0 && gone(entry.value.load(Ordering::Relaxed)) {
+            if !entry.is_free() && gone(entry.value()) {
                 self.free(entry, &mut writer.held);
             }
         }
@@ -318,8 +242,8 @@ impl Fdb {
     fn free(&self, entry: &Entry, held: &mut [usize]) {
         let key = entry.key.swap(0, Ordering::AcqRel);
         if key != 0 {
-            let value = entry.value.swap(key & 0xf, Ordering::AcqRel);
-            let holder = holder(Place::of_value(value), held.len());
+            let value = Value(entry.value.swap(key & 0xf, Ordering::AcqRel));
+            let holder = holder(value.place(), held.len());
             held[holder] -= 1;
         }
     }
@@ -332,8 +256,8 @@ impl Fdb {
     }
 
     /// True for what was learned and not heard again for too long.
-    fn is_due(&self, value: u64, now_secs: u64) -> bool {
-        origin_of(value) == HostOrigin::Learned && age(value, now_secs) >= self.ageing_secs
+    fn is_due(&self, value: Value, now_secs: u64) -> bool {
+        value.origin() == HostOrigin::Learned && value.age(now_secs) >= self.ageing_secs
     }
 
     fn bucket(&self, host: Host) -> &[Entry] {
@@ -346,16 +270,6 @@ impl Fdb {
     }
 }
 
-/// Seconds since the host sent a frame or was announced.
-fn age(value: u64, now_secs: u64) -> u64 {
-    now_secs.wrapping_sub(value) & SECONDS_MASK
-}
-
-/// True for what was announced a moment ago.
-fn is_held(value: u64, now_secs: u64) -> bool {
-    origin_of(value) == HostOrigin::Announced && age(value, now_secs) < HOLD_SECS
-}
-
 /// Index of the count of what `place` holds.
 fn holder(place: Place, holders: usize) -> usize {
     match place {
@@ -364,27 +278,12 @@ fn holder(place: Place, holders: usize) -> usize {
     }
 }
 
-/// The entry for a host in its bucket, with its value.
-///
-/// Without the lock an entry may be freed and taken for another host between two loads. The key is
-/// therefore read again after the value: freeing changes it first and taking changes it last, and the
-/// reuse count makes the same host's next entry differ.
-fn find(bucket: &[Entry], host: Host) -> Option<(&Entry, u64)> {
-    bucket.iter().find_map(|entry| {
-        let found = entry.key.load(Ordering::Acquire);
-        if found == 0 || found >> 4 != key_bits(host) {
-            return None;
-        }
-        let value = entry.value.load(Ordering::Acquire);
-        let is_same =
-            entry.key.load(Ordering::Acquire) == found && value >> 40 == u64::from(host.segment.id());
-        is_same.then_some((entry, value))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forward::entry::SECONDS_MASK;
+    use crate::mac::MacAddr;
+    use crate::node::Segment;
 
     fn fdb(capacity: usize) -> Fdb {
         Fdb::new(capacity, 16, 300, KeyedHash::new(1, 2))

@@ -337,3 +337,6 @@ impl Hosts {
         (self.tell_at, self.wake_at) = (Time::NEVER, Time::NEVER);
     }
 }
+
+#[cfg(test)]
+mod tests;

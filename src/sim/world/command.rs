@@ -100,7 +100,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// What the site's engine says; nothing happens if the site is down.
+    /// What the site's engine says; nothing happens if the site does not run.
     pub fn announce(&mut self, host: usize) -> Result<(), HostError> {
         self.announce_at(self.hosts[host].site, self.hosts[host].name())
     }
@@ -109,10 +109,12 @@ impl World {
     ///
     /// # Errors
     ///
-    /// What the site's engine says; nothing happens if the site is down.
+    /// What the site's engine says; nothing happens if the site does not run.
     pub fn announce_at(&mut self, site: usize, host: Host) -> Result<(), HostError> {
         let mut result = Ok(());
-        self.call(site, |engine, _, now, outbox| result = engine.announce_host(host, now, outbox));
+        if self.sites[site].state == SiteState::Running {
+            self.call(site, |engine, _, now, outbox| result = engine.announce_host(host, now, outbox));
+        }
         result
     }
 
