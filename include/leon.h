@@ -120,6 +120,29 @@
 #define LEON_EVENT_PATH_CHANGED 12
 
 /**
+ * `host` is behind `member` now, and was behind `from`; an identity of zeros is the local network. At most some a
+ * second: a hint, while `leon_engine_hosts` tells all.
+ */
+#define LEON_EVENT_HOST_MOVED 13
+
+/**
+ * `host` has moved five times within three minutes, last from `from` to `member`: there is a loop in the networks
+ * that are joined, or two hosts have one address, or somebody claims the address of another.
+ */
+#define LEON_EVENT_HOST_FLAPPING 14
+
+/**
+ * `member` sends more frames to all hosts of this site than `flood_limit` allows; the excess is dropped.
+ */
+#define LEON_EVENT_FLOOD_LIMITED 15
+
+/**
+ * There is no room in the FDB for a host behind `member`, or on the local network if that is zeros: all is full,
+ * or the member has used up its share. Frames for that host go to all members.
+ */
+#define LEON_EVENT_HOST_LIMIT 16
+
+/**
  * The first path to a new member.
  */
 #define LEON_CAUSE_NEW 1
@@ -249,6 +272,16 @@
  * The host is behind a member.
  */
 #define LEON_HOST_REMOTE 2
+
+/**
+ * From a frame that the host has sent. Forgotten when the host is silent for too long.
+ */
+#define LEON_ORIGIN_LEARNED 1
+
+/**
+ * From the word of the node it is at. Stays until that is withdrawn, or the node is gone.
+ */
+#define LEON_ORIGIN_ANNOUNCED 2
 
 /**
  * Frames take it.
@@ -577,9 +610,14 @@
 #define LEON_COUNTER_DROP_MAC_QUOTA 47
 
 /**
+ * Frames whose host had been announced elsewhere within the last 2 s, and was left there.
+ */
+#define LEON_COUNTER_MAC_HELD 48
+
+/**
  * One more than the largest number of a counter in this version.
  */
-#define LEON_COUNTER_COUNT 48
+#define LEON_COUNTER_COUNT 49
 
 /**
  * Length of what stands before each frame of a stream, in bytes.
@@ -871,6 +909,35 @@ typedef struct leon_frame_out {
 typedef uint64_t leon_time;
 
 /**
+ * An Ethernet address, in the order of the wire.
+ */
+typedef struct leon_mac {
+    /**
+     * The bytes.
+     */
+    uint8_t bytes[6];
+} leon_mac;
+
+/**
+ * A host of one of the networks that leon extends. Equal addresses in two segments, or in two VLANs of one segment,
+ * are two hosts. 12 bytes.
+ */
+typedef struct leon_host_key {
+    /**
+     * The segment it belongs to, below 2^24.
+     */
+    uint32_t segment;
+    /**
+     * The id of the outermost VLAN tag of its frames; 0 if they have none.
+     */
+    uint16_t vlan;
+    /**
+     * Its address, a unicast one.
+     */
+    struct leon_mac mac;
+} leon_host_key;
+
+/**
  * Something that happened. What a kind does not speak of is zero. Valid until the callback returns, with all it
  * points to.
  */
@@ -916,9 +983,13 @@ typedef struct leon_event {
      */
     uint32_t reason;
     /**
-     * Zero.
+     * A host.
      */
-    uint32_t reserved;
+    struct leon_host_key host;
+    /**
+     * The member that it was behind.
+     */
+    struct leon_id from;
 } leon_event;
 
 /**
@@ -1186,16 +1257,6 @@ typedef struct leon_link {
 } leon_link;
 
 /**
- * An Ethernet address, in the order of the wire.
- */
-typedef struct leon_mac {
-    /**
-     * The bytes.
-     */
-    uint8_t bytes[6];
-} leon_mac;
-
-/**
  * One host in the FDB, an element of an array.
  */
 typedef struct leon_host {
@@ -1204,25 +1265,25 @@ typedef struct leon_host {
      */
     struct leon_id member;
     /**
-     * How long ago it last sent a frame, in nanoseconds, to the second.
+     * How long ago it last sent a frame if it was learned, or was announced, in nanoseconds, to the second.
      */
     uint64_t age_ns;
     /**
-     * The segment it was seen in.
+     * Which host.
      */
-    uint32_t segment;
+    struct leon_host_key key;
     /**
      * One of `LEON_HOST_*`.
      */
     uint32_t place;
     /**
-     * Its VLAN id; 0 for untagged frames.
+     * How the node came to know that: one of `LEON_ORIGIN_*`.
      */
-    uint16_t vlan;
+    uint32_t origin;
     /**
-     * Its address.
+     * Zero.
      */
-    struct leon_mac mac;
+    uint32_t reserved;
 } leon_host;
 
 /**
@@ -1442,7 +1503,7 @@ typedef struct leon_frame_info {
 #define LEON_E_SPACE (-15)
 
 /**
- * Nothing by that name: no such member.
+ * No such member, or no such segment at this node.
  */
 #define LEON_E_NOT_FOUND (-16)
 
@@ -1471,6 +1532,12 @@ typedef struct leon_frame_info {
  * can only free it.
  */
 #define LEON_E_FORKED (-21)
+
+/**
+ * The host cannot be announced: this node announces as many as it may, or another member has used the last
+ * sequence number for it; the text says which.
+ */
+#define LEON_E_HOST_LIMIT (-22)
 
 /**
  * A deadline that never comes.
@@ -1613,6 +1680,46 @@ leon_status leon_engine_set_allowed(struct leon_engine *engine,
                                     const struct leon_id *allowed,
                                     size_t count,
                                     leon_time now);
+
+/**
+ * Tells all members that a host is on the local network, for those who know: a virtual machine has started here, or
+ * has come from elsewhere. Frames for the host then come here without one having been heard of it, and it is not
+ * forgotten when it is silent. It stays announced until it is withdrawn or this node leaves; where several nodes
+ * announce it, the latest announcement counts.
+ *
+ * @param engine the engine
+ * @param host   the host
+ * @param now    the caller's clock
+ * @return `LEON_OK`; `LEON_E_RANGE` if no host can be such; `LEON_E_NOT_FOUND` if this node does not serve its segment;
+ *         or another error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback; runs callbacks
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOT_FOUND,
+ *         LEON_E_HOST_LIMIT, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_announce_host(struct leon_engine *engine,
+                                      const struct leon_host_key *host,
+                                      leon_time now);
+
+/**
+ * Takes back what `leon_engine_announce_host` said: the host has stopped, or has gone elsewhere. Members that still
+ * have it here forget it. Does nothing if it is not announced here.
+ *
+ * @param engine the engine
+ * @param host   the host
+ * @param now    the caller's clock
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback; runs callbacks
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_withdraw_host(struct leon_engine *engine,
+                                      const struct leon_host_key *host,
+                                      leon_time now);
 
 /**
  * The largest MTU that the hosts of the local network may have so that each of their frames fits the underlay,
@@ -2179,16 +2286,18 @@ LEON_STATIC_ASSERT(sizeof(leon_callbacks) == 56, "size of leon_callbacks");
 LEON_STATIC_ASSERT(offsetof(leon_callbacks, log) == 48, "layout of leon_callbacks");
 LEON_STATIC_ASSERT(sizeof(leon_config) == 192, "size of leon_config");
 LEON_STATIC_ASSERT(offsetof(leon_config, flood_limit) == 188, "layout of leon_config");
-LEON_STATIC_ASSERT(sizeof(leon_event) == 112, "size of leon_event");
-LEON_STATIC_ASSERT(offsetof(leon_event, reserved) == 108, "layout of leon_event");
+LEON_STATIC_ASSERT(sizeof(leon_event) == 152, "size of leon_event");
+LEON_STATIC_ASSERT(offsetof(leon_event, from) == 120, "layout of leon_event");
 LEON_STATIC_ASSERT(sizeof(leon_info) == 168, "size of leon_info");
 LEON_STATIC_ASSERT(offsetof(leon_info, name) == 104, "layout of leon_info");
 LEON_STATIC_ASSERT(sizeof(leon_member) == 304, "size of leon_member");
 LEON_STATIC_ASSERT(offsetof(leon_member, reserved) == 300, "layout of leon_member");
 LEON_STATIC_ASSERT(sizeof(leon_link) == 88, "size of leon_link");
 LEON_STATIC_ASSERT(offsetof(leon_link, reserved) == 84, "layout of leon_link");
-LEON_STATIC_ASSERT(sizeof(leon_host) == 56, "size of leon_host");
-LEON_STATIC_ASSERT(offsetof(leon_host, mac) == 50, "layout of leon_host");
+LEON_STATIC_ASSERT(sizeof(leon_host_key) == 12, "size of leon_host_key");
+LEON_STATIC_ASSERT(offsetof(leon_host_key, mac) == 6, "layout of leon_host_key");
+LEON_STATIC_ASSERT(sizeof(leon_host) == 64, "size of leon_host");
+LEON_STATIC_ASSERT(offsetof(leon_host, reserved) == 60, "layout of leon_host");
 LEON_STATIC_ASSERT(sizeof(leon_explanation) == 152, "size of leon_explanation");
 LEON_STATIC_ASSERT(offsetof(leon_explanation, former) == 24, "layout of leon_explanation");
 LEON_STATIC_ASSERT(sizeof(leon_path_link) == 40, "size of leon_path_link");

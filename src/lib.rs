@@ -97,6 +97,8 @@ mod engine;
 mod error;
 mod forward;
 mod hash;
+mod host;
+mod hosts;
 mod key;
 mod latency;
 mod mac;
@@ -128,7 +130,8 @@ pub use engine::{
     Candidate, Datagram, DatagramIn, Engine, Event, Explanation, Forwarder, Frame, FrameIn, HostStatus,
     LastChange, LinkState, LinkStatus, MemberStatus, PathLink, Probe, Sink, Status, Verdict,
 };
-pub use error::{ConfigError, RejectReason};
+pub use error::{ConfigError, HostError, RejectReason};
+pub use host::{Host, HostOrigin};
 pub use key::{NetworkKey, SecretKey};
 pub use mac::{MacAddr, ParseMacError};
 pub use node::{MemberState, NodeId, Segment};

@@ -20,6 +20,8 @@ pub use text::TextError;
 pub const MAX_NAME: usize = 63;
 /// Most segments one member may serve.
 pub const MAX_SEGMENTS: usize = 64;
+/// Most hosts one node may announce: what a member may hold of an FDB of the default size.
+pub const MAX_ANNOUNCED_HOSTS: usize = 4096;
 /// Most links of a path: three relays and the destination. One relay is nearly as good as any number
 /// (Andersen et al., RON, SOSP 2001; Gummadi et al., OSDI 2004), so the limit costs no gain and keeps the
 /// header short.

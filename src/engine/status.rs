@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::host::HostOrigin;
 use crate::mac::MacAddr;
 use crate::node::{MemberState, NodeId, Segment};
 use crate::stats::Counters;
@@ -113,7 +114,10 @@ pub struct HostStatus {
     pub mac: MacAddr,
     /// The member it sits behind; `None` for the local network.
     pub member: Option<NodeId>,
-    /// How long ago it last sent a frame.
+    /// How the node came to know that.
+    pub origin: HostOrigin,
+    /// How long ago it last sent a frame, if it was learned; how long ago it was announced, up to 48 days, if it
+    /// was announced.
     #[cfg_attr(feature = "serde", serde(rename = "age_ns", serialize_with = "crate::time::ns::of"))]
     pub age: Duration,
 }

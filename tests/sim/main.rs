@@ -7,6 +7,7 @@ mod explain;
 mod faults;
 mod forwarding;
 mod hostile;
+mod hosts;
 mod membership;
 mod paths;
 mod properties;

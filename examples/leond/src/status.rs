@@ -65,6 +65,8 @@ pub(crate) struct Host {
     pub(crate) mac: String,
     /// The member it sits behind; `None` for this site.
     pub(crate) member: Option<String>,
+    /// How the daemon knows: "learned" or "announced".
+    pub(crate) origin: String,
     pub(crate) age_s: f64,
 }
 
@@ -136,16 +138,18 @@ impl Host {
             vlan: host.vlan,
             mac: host.mac.to_string(),
             member: host.member.as_ref().map(name),
+            origin: host.origin.name().to_owned(),
             age_s: thousandths(host.age.as_secs_f64()),
         }
     }
 
-    fn row(&self) -> [String; 5] {
+    fn row(&self) -> [String; 6] {
         [
             self.mac.clone(),
             self.member.clone().unwrap_or_else(|| "(this site)".to_owned()),
             self.segment.to_string(),
             self.vlan.to_string(),
+            self.origin.clone(),
             format!("{:.1}", self.age_s),
         ]
     }
@@ -204,7 +208,7 @@ fn for_people(report: &Report) -> String {
         render(headers, report.members.iter().map(Member::row)),
         report.members.len(),
     );
-    let headers = ["HOST", "MEMBER", ">SEGMENT", ">VLAN", ">AGE s"];
+    let headers = ["HOST", "MEMBER", ">SEGMENT", ">VLAN", "ORIGIN", ">AGE s"];
     section(&mut text, "hosts", render(headers, report.fdb.iter().map(Host::row)), report.fdb.len());
     let counted: Vec<_> = report.counters.iter().filter(|(_, value)| **value > 0).collect();
     let rows = counted.iter().map(|(name, value)| [name.to_string(), value.to_string()]);
@@ -236,6 +240,7 @@ pub(crate) fn thousandths(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leon::HostOrigin;
 
     const KEY: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
 
@@ -266,6 +271,24 @@ mod tests {
         assert!(text.contains("via inagi") && text.contains("21.250"), "{text}");
         assert!(text.contains("frames_in") && !text.contains("frames_out"), "{text}");
         assert!(text.contains("no hosts"), "{text}");
+    }
+
+    #[test]
+    fn people_see_where_a_host_is_and_how_that_is_known() {
+        let host = |origin: HostOrigin| Host {
+            segment: 0,
+            vlan: 7,
+            mac: "02:00:00:00:00:01".to_owned(),
+            member: Some("seoul".to_owned()),
+            origin: origin.name().to_owned(),
+            age_s: 3.0,
+        };
+        let fdb = vec![host(HostOrigin::Announced), host(HostOrigin::Learned)];
+        let text = for_people(&Report { fdb, ..report() });
+        assert!(
+            text.contains("seoul") && text.contains(" announced ") && text.contains(" learned "),
+            "{text}"
+        );
     }
 
     #[test]
