@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SITES 3
 #define MS ((leon_time)1000000) /* nanoseconds */
-enum { FUJISAWA, INAGI, SEOUL };
+enum { FUJISAWA, INAGI, SEOUL, SITES };
 static const char *const names[SITES] = {"Fujisawa", "Inagi", "Seoul"};
 static const unsigned one_way_ms[SITES][SITES] = {{0, 2, 16}, {2, 0, 8}, {16, 8, 0}}; /* about as in the paper */
 
@@ -21,14 +19,14 @@ static void check(leon_status status) {
 }
 
 static leon_address locator(int site) {
-    return (leon_address){{192, 0, 2, (uint8_t)(site + 1)}, 4789, 4, 0, 0};
+    return (leon_address){.ip = {192, 0, 2, (uint8_t)(site + 1)}, .port = 4789, .version = 4};
 }
 
 /* The socket of the site that `user_data` stands for. A datagram comes in up to three pieces. */
 static void datagrams_out(void *user_data, const leon_datagram_out *datagrams, size_t count) {
-    for (size_t i = 0; i < count; i++, sent++) {
+    for (size_t i = 0; i < count; i++) {
         int from = (int)(intptr_t)user_data, to = datagrams[i].to.ip[3] - 1;
-        size_t slot = sent % 4096, len = 0;
+        size_t slot = sent++ % 4096, len = 0;
         for (const leon_iov *piece = datagrams[i].iov; piece < datagrams[i].iov + datagrams[i].iov_count; piece++) {
             memcpy(wire[slot].bytes + len, piece->data, piece->len);
             len += piece->len;
@@ -47,17 +45,15 @@ static void frames_out(void *user_data, const leon_frame_out *frames, size_t cou
 static void start(int site) {
     leon_key network = {{42}}, secret = {{0}}, entropy = {{0}}; /* from your random source, of course */
     leon_address seed = locator(FUJISAWA);
-    leon_config config = {0};
-    leon_callbacks callbacks = {0};
-    char error[200];
     secret.bytes[9] = entropy.bytes[9] = (uint8_t)site;
-    config.struct_size = sizeof config, config.name = names[site], config.incarnation = 1;
-    config.locator = locator(site), config.seeds = &seed, config.seed_count = 1;
-    config.secret_key = &secret, config.network_key = &network, config.entropy = &entropy;
-    callbacks.struct_size = sizeof callbacks, callbacks.user_data = (void *)(intptr_t)site;
-    callbacks.datagrams_out = datagrams_out, callbacks.frames_out = frames_out;
-    if (leon_engine_new(&config, &callbacks, now, &sites[site].engine, error, sizeof error) != LEON_OK)
-        exit(fprintf(stderr, "%s: %s\n", names[site], error));
+    leon_config config = {.struct_size = sizeof config, .name = names[site], .locator = locator(site),
+                          .seeds = &seed, .seed_count = 1, .incarnation = 1, .entropy = &entropy,
+                          .secret_key = &secret, .network_key = &network};
+    leon_callbacks callbacks = {.struct_size = sizeof callbacks, .user_data = (void *)(intptr_t)site,
+                                .datagrams_out = datagrams_out, .frames_out = frames_out};
+    char error[200] = "";
+    leon_engine_new(&config, &callbacks, now, &sites[site].engine, error, sizeof error);
+    if (error[0] != 0) exit(fprintf(stderr, "%s: %s\n", names[site], error));
     check(leon_forwarder_new(sites[site].engine, callbacks.user_data, &sites[site].forwarder));
     check(leon_engine_join(sites[site].engine, now));
 }
@@ -66,7 +62,7 @@ static void run_until(leon_time end) {
     for (; now < end; now += MS / 10) {
         for (size_t i = 0; i < 4096; i++) {
             if (wire[i].len == 0 || wire[i].due > now) continue;
-            leon_datagram_in in = {wire[i].bytes, wire[i].len, 0, locator(wire[i].from), 0, 0, 0};
+            leon_datagram_in in = {.data = wire[i].bytes, .len = wire[i].len, .from = locator(wire[i].from)};
             check(leon_forwarder_datagram_in(sites[wire[i].to].forwarder, now, &in));
             wire[i].len = 0;
         }
@@ -81,24 +77,23 @@ static const char *name_of(const leon_member *members, const leon_id *id) {
 }
 
 int main(void) {
-    for (int site = 0; site < SITES; site++) start(site);
-    run_until(3000 * MS); /* the sites find each other, and measure */
     leon_member members[SITES];
     size_t count;
+    for (int site = 0; site < SITES; site++) start(site);
+    run_until(3000 * MS); /* the sites find each other, and measure */
     check(leon_engine_members(sites[SEOUL].engine, now, members, SITES, &count));
     for (size_t i = 0; i < count; i++) {
         printf("Seoul - %s: %.1f ms direct, %.1f ms", members[i].name, (double)members[i].direct_cost_ns / 1e6,
                (double)members[i].path_cost_ns / 1e6);
-        for (size_t hop = 0; hop < members[i].path_len; hop++) printf(" -> %s", name_of(members, &members[i].path[hop]));
+        for (uint32_t hop = 0; hop < members[i].path_len; hop++)
+            printf(" -> %s", name_of(members, &members[i].path[hop]));
         puts("");
     }
     uint8_t frame[60] = "\xff\xff\xff\xff\xff\xff\x02\0\0\0\0\1\x88\xb5hello from Seoul";
-    leon_frame_in in = {frame, sizeof frame, NULL, 0, 0, 0, 0, 0};
+    leon_frame_in in = {.data = frame, .len = sizeof frame};
     check(leon_forwarder_frame_in(sites[SEOUL].forwarder, now, &in));
     run_until(now + 100 * MS);
-    for (int site = 0; site < SITES; site++) {
-        check(leon_forwarder_free(sites[site].forwarder));
-        check(leon_engine_free(sites[site].engine));
-    }
+    for (int site = 0; site < SITES; site++) check(leon_forwarder_free(sites[site].forwarder));
+    for (int site = 0; site < SITES; site++) check(leon_engine_free(sites[site].engine));
     return delivered == 2 ? 0 : 1;
 }
