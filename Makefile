@@ -26,7 +26,7 @@ STRIP = strip
 INSTALL = install
 SHELL = /bin/sh
 
-VERSION != sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml
+VERSION != sed -n '/^version = "/{s/.*"\(.*\)"/\1/p;q}' Cargo.toml
 ABI != sed -n 's/^\#define LEON_ABI_VERSION //p' include/leon.h
 TARGET_DIR != realpath -m "$${CARGO_TARGET_DIR:-target}"
 
