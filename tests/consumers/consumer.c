@@ -43,6 +43,17 @@ static int check(leon_status status, const char *what, const char *error)
     return status == LEON_OK;
 }
 
+/* Asks what the engine knows of itself. */
+static int ask(const leon_engine *engine)
+{
+    leon_info info;
+
+    memset(&info, 0, sizeof info);
+    info.struct_size = sizeof info;
+    return check(leon_engine_info(engine, 2, &info), "leon_engine_info", "") && info.incarnation == 1 &&
+           info.mtu == leon_engine_mtu(engine) && strcmp(info.name, "consumer") == 0;
+}
+
 /* Sends a broadcast frame, which has nowhere to go, and looks for it in the counters. */
 static int send_frame(leon_engine *engine, struct counts *counts)
 {
@@ -109,7 +120,7 @@ int main(void)
         return 1;
     }
     good = check(leon_engine_join(engine, 1), "leon_engine_join", "") && send_frame(engine, &counts) &&
-           counts.datagrams == 0 && counts.frames == 0;
+           ask(engine) && counts.datagrams == 0 && counts.frames == 0;
     good = check(leon_engine_free(engine), "leon_engine_free", "") && good &&
            leon_engine_free(engine) == LEON_E_HANDLE;
     printf("leon %s: %s\n", leon_version(), good ? "works" : "does not work");
