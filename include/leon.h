@@ -40,6 +40,11 @@
 #define LEON_NAME_SIZE 64
 
 /**
+ * Most segments that a node serves.
+ */
+#define LEON_SEGMENTS_MAX 64
+
+/**
  * Most entries of a path: three relays and the destination.
  */
 #define LEON_PATH_MAX 4
@@ -880,7 +885,8 @@ typedef struct leon_datagram_out {
 } leon_datagram_out;
 
 /**
- * A frame for the local network, an element of an array. Valid until the callback returns.
+ * A frame for the local network, an element of an array. Valid until the callback returns. It has at least
+ * `LEON_FRAME_MIN` bytes, and its segment is one that this node serves.
  */
 typedef struct leon_frame_out {
     /**
@@ -1723,7 +1729,7 @@ leon_status leon_engine_withdraw_host(struct leon_engine *engine,
 
 /**
  * The largest MTU that the hosts of the local network may have so that each of their frames fits the underlay,
- * whatever path it takes.
+ * whatever path it takes: up to four hops to locators of this node's version of IP, and one VLAN tag.
  *
  * @param engine the engine
  * @return the MTU in bytes; 0 if the handle is wrong

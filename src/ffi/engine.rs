@@ -296,7 +296,7 @@ pub unsafe extern "C" fn leon_engine_withdraw_host(
 }
 
 /// The largest MTU that the hosts of the local network may have so that each of their frames fits the underlay,
-/// whatever path it takes.
+/// whatever path it takes: up to four hops to locators of this node's version of IP, and one VLAN tag.
 ///
 /// @param engine the engine
 /// @return the MTU in bytes; 0 if the handle is wrong

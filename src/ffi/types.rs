@@ -112,7 +112,8 @@ pub struct leon_host_key {
 /// A flag of a frame: `data` may be read, not written, as the memory of a guest; costs a copy.
 pub const LEON_FRAME_KEEP: u32 = 1;
 
-/// A frame for the local network, an element of an array. Valid until the callback returns.
+/// A frame for the local network, an element of an array. Valid until the callback returns. It has at least
+/// `LEON_FRAME_MIN` bytes, and its segment is one that this node serves.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct leon_frame_out {
@@ -174,6 +175,8 @@ pub struct leon_datagram_out {
 
 /// Longest name of a member with the NUL at its end, in bytes.
 pub const LEON_NAME_SIZE: usize = 64;
+/// Most segments that a node serves.
+pub const LEON_SEGMENTS_MAX: usize = 64;
 /// Most entries of a path: three relays and the destination.
 pub const LEON_PATH_MAX: usize = 4;
 /// Room for a key or an identity in base64 with the NUL at its end, in bytes.
@@ -288,6 +291,16 @@ pub(super) fn characters<const N: usize>(text: &str) -> [c_char; N] {
 mod tests {
     use super::*;
     use crate::ffi::status::LEON_E_ADDRESS;
+
+    #[test]
+    fn what_c_has_room_for_is_what_there_can_be() {
+        assert_eq!(LEON_NAME_SIZE, crate::config::MAX_NAME + 1);
+        assert_eq!(LEON_SEGMENTS_MAX, crate::config::MAX_SEGMENTS);
+        assert_eq!(LEON_PATH_MAX, crate::config::MAX_HOPS);
+        assert_eq!(LEON_KEY_TEXT_SIZE, NodeId([0xff; 32]).to_base64().len() + 1);
+        let longest = "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535";
+        assert!(longest.len() < LEON_ADDRESS_TEXT_SIZE);
+    }
 
     #[test]
     fn addresses_cross_and_come_back() {
