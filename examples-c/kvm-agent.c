@@ -11,8 +11,8 @@
  *     qemu-system-x86_64 ... -netdev dgram,id=n0,local.type=unix,local.path=/run/vm2-qemu.sock,\
  *         remote.type=unix,remote.path=/run/vm2.sock
  *
- * A hypervisor that does not read loses frames. Of datagrams the kernel keeps only net.unix.max_dgram_qlen of them (10),
- * as that stood when the hypervisor started: raise it, or prefer a stream.
+ * A hypervisor that does not read loses frames. Of datagrams the kernel keeps only net.unix.max_dgram_qlen (10), as it
+ * stood when the hypervisor started: raise it, or prefer a stream.
  *
  * host_mtu is what the agent says at its start. VMs come and go while it runs; one datagram answers each command:
  *
