@@ -115,12 +115,10 @@ static void announce(struct agent *agent, struct vm *vm, bool is_here) {
     if (!is_here) switch_forget(&agent->table, vm);
     if (!vm->has_mac) return;
     if (is_here) switch_learn(&agent->table, vm->segment, &vm->mac, vm);
-#ifdef LEON_E_HOST_LIMIT
     leon_host_key host = {.segment = vm->segment, .mac = vm->mac};
     leon_status status = is_here ? leon_engine_announce_host(agent->node.engine, &host, clock_now())
                                  : leon_engine_withdraw_host(agent->node.engine, &host, clock_now());
     if (status != LEON_OK) say("the mesh is not told about VM %s: %s", vm->local.sun_path, leon_strerror(status));
-#endif
 }
 
 static void listener_ready(struct watch *watch, uint32_t events) {
@@ -151,7 +149,7 @@ static void socket_ready(struct watch *watch, uint32_t events) {
     node_frames_in(&agent->node, frames, count);
     if (is_connected && found == 0) return;
     if (found < 0)
-        say("VM %s: a frame of %zu bytes cannot be: the connection is closed", vm->local.sun_path, len);
+        say("VM %s sends a length that no frame has: the connection is closed", vm->local.sun_path);
     else
         say("VM %s is gone", vm->local.sun_path);
     vm_disconnect(vm);

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "vm.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +12,9 @@
 #include <unistd.h>
 
 enum {
-    HEADER = 4,                       /* the length before a frame */
-    ROOM = HEADER + VM_FRAME_MAX + 1, /* one more shows that a datagram is too long */
-    IN_ROOM = 4 * ROOM,               /* read in one go */
+    HEADER = LEON_STREAM_HEADER,
+    ROOM = HEADER + LEON_STREAM_MAX + 1, /* one more shows that a datagram is too long */
+    IN_ROOM = 4 * ROOM,                  /* read in one go */
 };
 
 const char *vm_counter_name(enum vm_counter counter) {
@@ -197,15 +196,12 @@ void vm_disconnect(struct vm *vm) {
 static void receive_datagrams(struct vm *vm) {
     while (vm->filled + ROOM <= IN_ROOM) {
         uint8_t *at = vm->in + vm->filled;
-        ssize_t len = recv(vm->socket.fd, at + HEADER, VM_FRAME_MAX + 1, 0);
+        ssize_t len = recv(vm->socket.fd, at + HEADER, LEON_STREAM_MAX + 1, 0);
         if (len < 0) return; /* EAGAIN, as nothing else happens to such a socket */
-        if (len < VM_FRAME_MIN || len > VM_FRAME_MAX) {
+        if (leon_stream_encode((size_t)len, at) == LEON_OK)
+            vm->filled += HEADER + (size_t)len;
+        else
             vm->counters[VM_DROP_LENGTH]++;
-            continue;
-        }
-        uint32_t header = htonl((uint32_t)len);
-        memcpy(at, &header, HEADER);
-        vm->filled += HEADER + (size_t)len;
     }
 }
 
@@ -224,13 +220,8 @@ bool vm_receive(struct vm *vm) {
 }
 
 int vm_next(struct vm *vm, uint8_t **frame, size_t *len) {
-    uint32_t header;
-    size_t left = vm->filled - vm->read;
-    if (left < HEADER) return 0;
-    memcpy(&header, vm->in + vm->read, HEADER);
-    *len = ntohl(header);
-    if (*len < VM_FRAME_MIN || *len > VM_FRAME_MAX) return -1;
-    if (left < HEADER + *len) return 0;
+    leon_status status = leon_stream_decode(vm->in + vm->read, vm->filled - vm->read, len);
+    if (status != LEON_OK) return status == LEON_E_AGAIN ? 0 : -1;
     *frame = vm->in + vm->read + HEADER;
     vm->read += HEADER + *len;
     vm->counters[VM_FRAMES_IN]++;
@@ -252,6 +243,7 @@ static void send_datagram(struct vm *vm, const uint8_t *frame, size_t len) {
 }
 
 void vm_send(struct vm *vm, const uint8_t *frame, size_t len) {
+    uint8_t header[HEADER];
     if (vm->socket.fd < 0) {
         vm->counters[VM_DROP_ABSENT]++;
         return;
@@ -264,8 +256,8 @@ void vm_send(struct vm *vm, const uint8_t *frame, size_t len) {
         vm->counters[VM_DROP_FULL]++;
         return;
     }
-    uint32_t header = htonl((uint32_t)len);
-    struct iovec iov[2] = {{&header, HEADER}, {(void *)(uintptr_t)frame, len}};
+    if (leon_stream_encode(len, header) != LEON_OK) return; /* neither leon nor another VM has such a frame */
+    struct iovec iov[2] = {{header, HEADER}, {(void *)(uintptr_t)frame, len}};
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
     ssize_t result = sendmsg(vm->socket.fd, &message, MSG_NOSIGNAL);
     if (result < 0) {
@@ -275,7 +267,7 @@ void vm_send(struct vm *vm, const uint8_t *frame, size_t len) {
     vm->counters[VM_FRAMES_OUT]++;
     size_t sent = (size_t)result, whole = HEADER + len;
     if (sent == whole) return;
-    memcpy(vm->out, &header, HEADER);
+    memcpy(vm->out, header, HEADER);
     memcpy(vm->out + HEADER, frame, len);
     vm->sent = sent;
     vm->unsent = whole - sent;

@@ -13,9 +13,6 @@
 
 #include "node.h"
 
-/* An Ethernet header, and what QEMU and passt take. A peer that says otherwise has lost its place in the stream. */
-enum { VM_FRAME_MIN = 14, VM_FRAME_MAX = 65535 };
-
 enum vm_counter {
     VM_FRAMES_IN,   /* frames from the VM */
     VM_FRAMES_OUT,  /* frames for the VM, handed to its socket */

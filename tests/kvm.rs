@@ -89,26 +89,61 @@ fn an_address_that_appears_at_another_host_is_reached_there() {
     let [one, two] = ["one", "two"].map(|name| mesh.agent(name, &[]));
     one.finds("two");
     let mut caller = one.add_stream("caller", "segment=0");
-    let mut here = one.add_stream("here", "mac=02:00:00:00:00:05");
+    let mut here = one.add_stream("here", "segment=0");
     let mut there = two.add_stream("there", "segment=0");
+    for len in [100, 200] {
+        here.send(&frame(BROADCAST, 5, len));
+        assert_eq!(caller.receive(), frame(BROADCAST, 5, len));
+        assert_eq!(there.receive(), frame(BROADCAST, 5, len));
+        caller.send(&frame(5, 1, len));
+        assert_eq!(here.receive(), frame(5, 1, len));
 
-    // The VM with an address of its own is known before it has sent anything.
-    caller.send(&frame(5, 1, 100));
-    assert_eq!(here.receive(), frame(5, 1, 100));
-    there.send(&frame(BROADCAST, 5, 60));
-    assert_eq!(caller.receive(), frame(BROADCAST, 5, 60));
-    assert_eq!(here.receive(), frame(BROADCAST, 5, 60));
-    caller.send(&frame(5, 1, 200));
-    assert_eq!(there.receive(), frame(5, 1, 200));
-    // And back.
-    here.send(&frame(BROADCAST, 5, 70));
-    assert_eq!(there.receive(), frame(BROADCAST, 5, 70));
-    assert_eq!(caller.receive(), frame(BROADCAST, 5, 70));
-    caller.send(&frame(5, 1, 300));
-    assert_eq!(here.receive(), frame(5, 1, 300));
-    assert!(there.is_quiet(), "it is elsewhere");
+        there.send(&frame(BROADCAST, 5, len + 1));
+        assert_eq!(caller.receive(), frame(BROADCAST, 5, len + 1));
+        assert_eq!(here.receive(), frame(BROADCAST, 5, len + 1));
+        caller.send(&frame(5, 1, len + 1));
+        assert_eq!(there.receive(), frame(5, 1, len + 1));
+    }
+    assert!(here.is_quiet() && there.is_quiet(), "each got what was for it, and once");
     one.leave();
     two.leave();
+}
+
+#[test]
+fn a_vm_with_an_address_of_its_own_is_reached_before_it_has_sent_anything_wherever_it_is() {
+    let mesh = Mesh::new();
+    let [one, two, three] = ["one", "two", "three"].map(|name| mesh.agent(name, &[]));
+    one.finds("two");
+    one.finds("three");
+    two.finds("three");
+    let mut caller = one.add_stream("caller", "segment=0");
+    let mut neighbour = one.add_stream("neighbour", "mac=02:00:00:00:00:05");
+    let mut at_two = two.add_stream("at-two", "segment=0");
+    let mut at_three = three.add_stream("at-three", "segment=0");
+    let mut reaches = |nic: &mut Nic, others: &mut [&mut Nic]| {
+        // What is flooded arrives before a later broadcast.
+        caller.send(&frame(5, 1, 100));
+        caller.send(&frame(BROADCAST, 1, 60));
+        assert_eq!(nic.receive(), frame(5, 1, 100));
+        assert_eq!(nic.receive(), frame(BROADCAST, 1, 60));
+        let mut is_flooded = false;
+        for other in others {
+            while other.receive() != frame(BROADCAST, 1, 60) {
+                is_flooded = true;
+            }
+        }
+        if is_flooded { Err("the others get it too".to_owned()) } else { Ok(()) }
+    };
+    reaches(&mut neighbour, &mut [&mut at_two, &mut at_three]).expect("it is known where it is");
+
+    // It moves; its former host hears from its hypervisor that it is gone.
+    drop(neighbour);
+    eventually("it is gone", AT_ONCE, || one.lists("neighbour.sock segment 0 absent"));
+    let mut moved = two.add_stream("moved", "mac=02:00:00:00:00:05");
+    eventually("it is known where it is now", AT_ONCE, || {
+        reaches(&mut moved, &mut [&mut at_two, &mut at_three])
+    });
+    [one, two, three].into_iter().for_each(Agent::leave);
 }
 
 #[test]
@@ -133,8 +168,7 @@ fn a_length_that_no_frame_has_closes_that_connection_alone() {
     let mut c = agent.add_datagram("c", "segment=0");
     for bad in [0, 13, 65536, u32::MAX] {
         a.send(&frame(BROADCAST, 1, 60));
-        a.write(&bad.to_be_bytes());
-        a.write(&[0xff; 20]);
+        a.write(&[&bad.to_be_bytes()[..], &[0xff; 20]].concat());
         assert!(a.is_closed(), "{bad} is no length");
         for nic in [&mut b, &mut c] {
             assert_eq!(nic.receive(), frame(BROADCAST, 1, 60), "what came before is delivered");

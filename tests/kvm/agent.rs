@@ -43,11 +43,12 @@ impl Mesh {
         Self { directory, network }
     }
 
-    /// Starts an agent on the loopback interface; the first is the seed of the others.
+    /// Starts an agent on the loopback interface: "one", which is the seed of the others, "two" or "three".
     pub(crate) fn agent(&self, name: &str, arguments: &[&str]) -> Agent {
         let [a, b, c] = self.network;
         let at = |host| Ipv4Addr::new(a, b, c, host).into();
-        self.start(name, at(if name == "one" { 1 } else { 2 }), at(1), arguments, Command::spawn)
+        let host = ["one", "two", "three"].iter().zip(1..).find(|(known, _)| **known == name);
+        self.start(name, at(host.expect("it is one of three").1), at(1), arguments, Command::spawn)
     }
 
     /// Starts an agent in a namespace.
