@@ -286,12 +286,14 @@ static bool read_options(int argc, char **argv, struct agent *agent, const char 
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
     int option;
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
             exit(0);
         } else if (option == '?') {
-            exit(2); /* getopt_long has said why */
+            snprintf(agent->error, ERROR_SIZE, "%s is no option, or lacks its value: see --help", argv[optind - 1]);
+            return false;
         } else if (option == 'v') {
             *vms++ = optarg;
         } else if (option == 'c') {

@@ -155,11 +155,19 @@ static void print_members(struct node *node, leon_time now) {
 
 /* All counters that are not zero, leon's and the socket's. */
 static void print_counters(struct node *node, leon_time now) {
-    uint64_t values[LEON_COUNTER_COUNT + 64]; /* a later library may have more */
-    size_t count;
-    check(node, leon_engine_counters(node->engine, now, values, ARRAY_LEN(values), &count));
+    uint64_t *values = NULL;
+    size_t capacity = 0, count;
+    leon_status status;
+    /* A later library may have more than LEON_COUNTER_COUNT. */
+    while ((status = leon_engine_counters(node->engine, now, values, capacity, &count)) == LEON_E_SPACE) {
+        free(values);
+        values = calloc(capacity = count, sizeof *values);
+        if (values == NULL) return;
+    }
+    check(node, status);
     for (uint32_t i = 1; i < count; i++)
         if (values[i] != 0) printf("%s %llu\n", leon_counter_name(i), (unsigned long long)values[i]);
+    free(values);
     for (enum udp_counter i = 0; i < UDP_COUNTERS; i++)
         if (node->udp.counters[i] != 0)
             printf("%s %llu\n", udp_counter_name(i), (unsigned long long)node->udp.counters[i]);

@@ -130,7 +130,6 @@ static void tap_ready(struct watch *watch, uint32_t events) {
         ssize_t len = read(watch->fd, agent->frames[count], FRAME_ROOM);
         if (len < 0) {
             if (errno == EAGAIN || errno == EINTR) break;
-            say("TAP device %s is gone: %s", agent->device, strerror(errno));
             agent->is_gone = true;
             node_unwatch(&agent->node, watch);
             node_leave(&agent->node);
@@ -159,12 +158,14 @@ static bool read_options(int argc, char **argv, struct agent *agent, struct node
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
     int option;
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
             exit(0);
         } else if (option == '?') {
-            exit(2); /* getopt_long has said why */
+            snprintf(error, ERROR_SIZE, "%s is no option, or lacks its value: see --help", argv[optind - 1]);
+            return false;
         } else if (option == 't') {
             agent->device = optarg;
         } else if (option == 'm') {
@@ -204,8 +205,9 @@ static int run(struct agent *agent, const struct node_options *options, uint32_t
         agent->device, mtu, fits);
     node_join(&agent->node);
     while (node_turn(&agent->node)) continue;
-    snprintf(error, ERROR_SIZE, "the site has lost its network with device %s", agent->device);
-    return agent->is_gone ? 1 : 0;
+    if (!agent->is_gone) return 0;
+    snprintf(error, ERROR_SIZE, "TAP device %s has been deleted: create it anew, and start again", agent->device);
+    return 1;
 }
 
 int main(int argc, char **argv) {

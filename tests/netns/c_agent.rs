@@ -105,6 +105,11 @@ fn the_agent_in_c_says_what_is_wrong_and_what_to_do() {
     eventually("it runs", AT_ONCE, || agent.says("TAP device leon0 is up"));
     refused(&|_| (), 1, "another process listens on UDP 10.99.0.3:4789");
     refused(&with("10.99.0.3:4789", "10.99.0.3:4790"), 1, "TAP device leon0 is in use by another process");
+
+    world.sites[SEOUL].delete_tap();
+    let says = || agent.says("TAP device leon0 has been deleted");
+    eventually("it says why it ends", AT_ONCE, says);
+    assert_eq!(agent.ends().code(), Some(1));
 }
 
 impl CAgent {
@@ -138,8 +143,12 @@ impl CAgent {
     }
 
     /// Asks it to leave (SIGTERM) and waits for its end.
-    fn leave(mut self) -> ExitStatus {
+    fn leave(self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.ends()
+    }
+
+    fn ends(mut self) -> ExitStatus {
         let exited = || match self.child.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}")),

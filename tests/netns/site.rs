@@ -101,6 +101,11 @@ impl Site {
         self.daemon().says(words)
     }
 
+    /// Deletes the TAP device, whoever has it open.
+    pub(crate) fn delete_tap(&self) {
+        self.ns.ip("link del leon0");
+    }
+
     /// See [`Namespace::inside`].
     pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.ns.inside(work)
