@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::mem::{align_of, offset_of, size_of};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use leon::ffi;
+use log::{LevelFilter, Log, Metadata, Record};
 
 /// The files that the header is made of, in the order in which people read it.
 const ORDER: &[&str] = &[
@@ -35,8 +37,31 @@ fn committed() -> String {
     fs::read_to_string(root().join("include/leon.h")).unwrap_or_default()
 }
 
+/// What cbindgen has warned of. It leaves out what it does not understand, and says no more than that.
+struct Warnings(Mutex<Vec<String>>);
+
+static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
+
+impl Log for Warnings {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let text = record.args().to_string();
+        // What is not offered to C is left out on purpose.
+        if !text.ends_with("(not `pub`).") && !text.ends_with("(not `no_mangle`).") {
+            self.0.lock().unwrap().push(text);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 /// The header of the present source.
 fn generated() -> String {
+    log::set_logger(&WARNINGS).unwrap();
+    log::set_max_level(LevelFilter::Warn);
     let config = cbindgen::Config::from_root_or_default(root());
     let mut builder = cbindgen::Builder::new().with_config(config).with_trailer(trailer());
     for file in ORDER {
@@ -44,6 +69,7 @@ fn generated() -> String {
     }
     let mut bytes = Vec::new();
     builder.generate().unwrap().write(&mut bytes);
+    assert_eq!(*WARNINGS.0.lock().unwrap(), [] as [&str; 0]);
     parenthesised(&String::from_utf8(bytes).unwrap())
 }
 
