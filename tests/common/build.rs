@@ -5,26 +5,29 @@ use std::process::Command;
 
 use crate::namespace::succeed;
 
-/// Has cargo build something in the profile of this test; the directory that it is in then.
-pub(crate) fn cargo_build(what: &[&str]) -> PathBuf {
-    // This test is <target>/<profile>/deps/<name>-<hash>, the daemon <target>/<profile>/leond.
+/// Has cargo build something in the profile of this test, below a directory of the target directory; where it is then.
+/// An empty name is the target directory itself.
+pub(crate) fn cargo_build(what: &[&str], directory: &str) -> PathBuf {
+    // This test is <target>/<profile>/deps/<name>-<hash>.
     let test = std::env::current_exe().expect("a running program has a path");
     let profile = test.ancestors().nth(2).expect("the directory of the profile");
     let name = profile.file_name().and_then(|name| name.to_str()).expect("profiles have names");
-    let target = profile.parent().expect("the target directory");
+    let target = profile.parent().expect("the target directory").join(directory);
     let mut build = Command::new(env!("CARGO"));
     build.arg("build").args(what).arg("--manifest-path");
     build.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     build.args(["--profile", if name == "debug" { "dev" } else { name }]);
-    build.arg("--target-dir").arg(target);
+    build.arg("--target-dir").arg(&target);
     succeed(&mut build);
-    profile.to_owned()
+    target.join(name)
 }
 
 /// Builds a program of examples-c, with all warnings and with the sanitizers that make any slip of it fail the test;
 /// its path.
 pub(crate) fn c_program(name: &str) -> PathBuf {
-    let profile = cargo_build(&["--package", "leon", "--lib"]);
+    // In a directory of its own: the file of the library has the same name whatever its features are, and `cargo test`
+    // is about to link that with all of them.
+    let profile = cargo_build(&["--package", "leon", "--lib"], "for-c");
     let build = profile.join("examples-c");
     let assign = |name: &str, path: &Path| format!("{name}={}", path.display());
     let mut make = Command::new("make");

@@ -129,5 +129,5 @@ pub(crate) fn keygen(arguments: &[&Path]) -> String {
 /// The path of `leond`, built in the profile of this test on first use.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| cargo_build(&["--package", "leond"]).join("leond"))
+    BINARY.get_or_init(|| cargo_build(&["--package", "leond"], "").join("leond"))
 }
