@@ -27,6 +27,10 @@
 // By path, so that cargo takes none of them for a test of its own.
 #[path = "netns/admission.rs"]
 mod admission;
+#[path = "common/build.rs"]
+mod build;
+#[path = "netns/c_agent.rs"]
+mod c_agent;
 #[path = "netns/daemon.rs"]
 mod daemon;
 #[path = "netns/host.rs"]

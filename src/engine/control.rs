@@ -217,6 +217,7 @@ impl Control {
                 self.sessions.contact(contact.id, contact.locator, contact.via, now);
             }
             Output::Send(to, message) => self.send_to(to, &message, now),
+            Output::SendDirect(to, message) => self.send_direct(to, &message, now),
             Output::Alive(prefix) => self.connect(prefix, now),
             Output::Left(prefix) => {
                 if let Some((id, name)) = self.disconnect(prefix, now) {

@@ -39,6 +39,8 @@ pub(crate) enum Output {
     Contact(Contact),
     /// Send this to a node that there is a session with.
     Send(NodePrefix, Message),
+    /// Send this to a member straight.
+    SendDirect(NodePrefix, Message),
     /// This node is a member now: new, back, or with a newer record.
     Alive(NodePrefix),
     /// This member has left.

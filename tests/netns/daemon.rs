@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
+use crate::build::cargo_build;
 use crate::namespace::{Namespace, eventually, succeed};
 
 /// A running daemon, killed when dropped. Its log is printed if the test fails.
@@ -128,18 +129,5 @@ pub(crate) fn keygen(arguments: &[&Path]) -> String {
 /// The path of `leond`, built in the profile of this test on first use.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        // This test is <target>/<profile>/deps/netns-<hash>, the daemon <target>/<profile>/leond.
-        let test = std::env::current_exe().expect("a running program has a path");
-        let profile = test.ancestors().nth(2).expect("the directory of the profile");
-        let name = profile.file_name().and_then(|name| name.to_str()).expect("profiles have names");
-        let target = profile.parent().expect("the target directory");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--package", "leond", "--manifest-path"]);
-        build.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-        build.args(["--profile", if name == "debug" { "dev" } else { name }]);
-        build.arg("--target-dir").arg(target);
-        succeed(&mut build);
-        profile.join("leond")
-    })
+    BINARY.get_or_init(|| cargo_build(&["--package", "leond"], "").join("leond"))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::c_agent::CAgent;
 use crate::daemon::{Daemon, Member, Status, keygen};
 use crate::host::Host;
 use crate::namespace::{Namespace, eventually};
@@ -98,6 +99,16 @@ impl Site {
     /// See [`Daemon::says`].
     pub(crate) fn says(&self, words: &[&str]) -> Result<(), String> {
         self.daemon().says(words)
+    }
+
+    /// Deletes the TAP device, whoever has it open.
+    pub(crate) fn delete_tap(&self) {
+        self.ns.ip("link del leon0");
+    }
+
+    /// See [`Namespace::inside`].
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.ns.inside(work)
     }
 
     /// See [`Daemon::hang_up`].
@@ -226,14 +237,26 @@ impl World {
 
     /// Starts the daemon of a site.
     pub(crate) fn start(&mut self, site: usize, seeds: &[usize]) {
+        let arguments = self.arguments(site, seeds);
+        let site = &mut self.sites[site];
+        site.daemon = Some(Daemon::start(&site.ns, site.name, self.directory.path(), &arguments));
+    }
+
+    /// Starts the agent in C at a site, in place of the daemon.
+    pub(crate) fn start_c_agent(&self, site: usize, seeds: &[usize]) -> CAgent {
+        let Site { name, ns, .. } = &self.sites[site];
+        CAgent::start(ns, name, self.directory.path(), &self.arguments(site, seeds))
+    }
+
+    /// What a daemon is told, but its name.
+    pub(crate) fn arguments(&self, site: usize, seeds: &[usize]) -> Vec<String> {
         let address = |site| SocketAddr::new((self.underlay)(site), PORT).to_string();
         let mut arguments = vec!["--listen".to_owned(), address(site)];
         for &seed in seeds {
             arguments.extend(["--seed".to_owned(), address(seed)]);
         }
         arguments.extend(["--tap", "leon0"].map(str::to_owned));
-        let site = &mut self.sites[site];
-        arguments.extend(Sealing::arguments(site.sealing.as_ref()));
-        site.daemon = Some(Daemon::start(&site.ns, site.name, self.directory.path(), &arguments));
+        arguments.extend(Sealing::arguments(self.sites[site].sealing.as_ref()));
+        arguments
     }
 }

@@ -3,7 +3,9 @@
 use leon::sim::{Matrix, To, World};
 use leon::{Event, MemberState, RejectReason, Time};
 
-use crate::support::{Outcome, cut_both, formed, ipv6, lists, member, mesh, ms, over, secs, seeds, when};
+use crate::support::{
+    Outcome, cut_both, formed, ipv6, lists, member, mesh, ms, over, secs, seeds, triangle, when,
+};
 
 #[test]
 fn a_first_node_without_seeds_is_a_mesh_of_one() -> Outcome {
@@ -238,6 +240,25 @@ fn a_lost_leave_is_repaired_by_a_repeat_or_a_digest() -> Outcome {
     world.leave(2);
     world.run_for(secs(3))?;
     assert!(!lists(&world, 0, 2) && !lists(&world, 1, 2));
+    Ok(())
+}
+
+#[test]
+fn a_leave_is_known_beyond_a_relay_that_is_told_first() -> Outcome {
+    for (leaver, other) in [(0, 2), (2, 0)] {
+        let mut world = formed(triangle(32.0, 4.0, 17.0))?;
+        world.run_for(secs(60))?;
+        let path = member(&world, leaver, other).expect("it is known").path;
+        assert_eq!(path.len(), 2, "the short way is relayed");
+        let start = world.now();
+        world.leave(leaver);
+        world.run_for(ms(100))?;
+        for site in [1, other] {
+            assert!(!lists(&world, site, leaver), "{leaver} leaves, site {site}");
+            let left = |event: &Event| matches!(event, Event::MemberLeft { .. });
+            assert!(when(&world, site, start, left).is_some(), "{leaver} leaves, site {site}");
+        }
+    }
     Ok(())
 }
 
