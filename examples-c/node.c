@@ -160,7 +160,7 @@ static void print_counters(struct node *node, leon_time now) {
     check(node, leon_engine_counters(node->engine, now, values, ARRAY_LEN(values), &count));
     for (uint32_t i = 1; i < count; i++)
         if (values[i] != 0) printf("%s %llu\n", leon_counter_name(i), (unsigned long long)values[i]);
-    for (int i = 0; i < UDP_COUNTERS; i++)
+    for (enum udp_counter i = 0; i < UDP_COUNTERS; i++)
         if (node->udp.counters[i] != 0)
             printf("%s %llu\n", udp_counter_name(i), (unsigned long long)node->udp.counters[i]);
 }

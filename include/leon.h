@@ -120,6 +120,29 @@
 #define LEON_EVENT_PATH_CHANGED 12
 
 /**
+ * `host` is behind `member` now, and was behind `from`; an identity of zeros is the local network. At most some a
+ * second: a hint, while `leon_engine_hosts` tells all.
+ */
+#define LEON_EVENT_HOST_MOVED 13
+
+/**
+ * `host` has moved five times within three minutes, last from `from` to `member`: there is a loop in the networks
+ * that are joined, or two hosts have one address, or somebody claims the address of another.
+ */
+#define LEON_EVENT_HOST_FLAPPING 14
+
+/**
+ * `member` sends more frames to all hosts of this site than `flood_limit` allows; the excess is dropped.
+ */
+#define LEON_EVENT_FLOOD_LIMITED 15
+
+/**
+ * There is no room in the FDB for a host behind `member`, or on the local network if that is zeros: all is full,
+ * or the member has used up its share. Frames for that host go to all members.
+ */
+#define LEON_EVENT_HOST_LIMIT 16
+
+/**
  * The first path to a new member.
  */
 #define LEON_CAUSE_NEW 1
@@ -249,6 +272,102 @@
  * The host is behind a member.
  */
 #define LEON_HOST_REMOTE 2
+
+/**
+ * From a frame that the host has sent. Forgotten when the host is silent for too long.
+ */
+#define LEON_ORIGIN_LEARNED 1
+
+/**
+ * From the word of the node it is at. Stays until that is withdrawn, or the node is gone.
+ */
+#define LEON_ORIGIN_ANNOUNCED 2
+
+/**
+ * Frames take it.
+ */
+#define LEON_VERDICT_CHOSEN 1
+
+/**
+ * Frames take it although one of its links is not up, since no measured path leads to the member.
+ */
+#define LEON_VERDICT_LAST_RESORT 2
+
+/**
+ * Frames take it from the next choice of paths on, within a fifth of a second.
+ */
+#define LEON_VERDICT_DUE 3
+
+/**
+ * It costs as much as the chosen path, or more, on `estimate`.
+ */
+#define LEON_VERDICT_COSTS_MORE 4
+
+/**
+ * It costs less than the chosen path, but on `estimate` not by more than 0.5 ms and a twentieth.
+ */
+#define LEON_VERDICT_WITHIN_HYSTERESIS 5
+
+/**
+ * It would be better than the chosen path, but comes after another one when each link counts with the worse of
+ * its estimates.
+ */
+#define LEON_VERDICT_NOT_LOWEST 6
+
+/**
+ * Its first link that is not up is down.
+ */
+#define LEON_VERDICT_LINK_DOWN 7
+
+/**
+ * Its first link that is not up is new: it carries no transit yet.
+ */
+#define LEON_VERDICT_LINK_NEW 8
+
+/**
+ * Its first link that is not up is not measured.
+ */
+#define LEON_VERDICT_LINK_UNMEASURED 9
+
+/**
+ * The member has failed or left: no frames are sent to it.
+ */
+#define LEON_VERDICT_UNREACHABLE 10
+
+/**
+ * The average over about 3 s.
+ */
+#define LEON_ESTIMATE_FAST 1
+
+/**
+ * The average over about 30 s.
+ */
+#define LEON_ESTIMATE_SLOW 2
+
+/**
+ * Both of them.
+ */
+#define LEON_ESTIMATE_BOTH 3
+
+/**
+ * Pings are answered, and the latency database has the link.
+ */
+#define LEON_LINK_UP 1
+
+/**
+ * A link of this node that has not had three answers since it began or came back.
+ */
+#define LEON_LINK_NEW 2
+
+/**
+ * Pings go unanswered.
+ */
+#define LEON_LINK_DOWN 3
+
+/**
+ * The latency database knows nothing of the link.
+ */
+#define LEON_LINK_UNMEASURED 4
 
 /**
  * No counter: what an item of a batch says that was not dropped.
@@ -491,9 +610,29 @@
 #define LEON_COUNTER_DROP_MAC_QUOTA 47
 
 /**
+ * Frames whose host had been announced elsewhere within the last 2 s, and was left there.
+ */
+#define LEON_COUNTER_MAC_HELD 48
+
+/**
  * One more than the largest number of a counter in this version.
  */
-#define LEON_COUNTER_COUNT 48
+#define LEON_COUNTER_COUNT 49
+
+/**
+ * Length of what stands before each frame of a stream, in bytes.
+ */
+#define LEON_STREAM_HEADER 4
+
+/**
+ * Longest frame of a stream, in bytes.
+ */
+#define LEON_STREAM_MAX 65535
+
+/**
+ * Shortest frame, in bytes: two addresses and a type.
+ */
+#define LEON_FRAME_MIN 14
 
 /**
  * One node of the mesh, made by `leon_engine_new`. A handle: it is not an address, and nothing can be read
@@ -590,7 +729,7 @@ typedef struct leon_config {
     const struct leon_key *entropy;
     /**
      * When this life of the node began, in a unit that never goes back over restarts: nanoseconds of the wall
-     * clock will do. A higher one replaces the former life. Required; with a text it may be in there.
+     * clock will do. A higher one replaces the former life. Required, also with a text.
      */
     uint64_t incarnation;
     /**
@@ -770,6 +909,35 @@ typedef struct leon_frame_out {
 typedef uint64_t leon_time;
 
 /**
+ * An Ethernet address, in the order of the wire.
+ */
+typedef struct leon_mac {
+    /**
+     * The bytes.
+     */
+    uint8_t bytes[6];
+} leon_mac;
+
+/**
+ * A host of one of the networks that leon extends. Equal addresses in two segments, or in two VLANs of one segment,
+ * are two hosts. 12 bytes.
+ */
+typedef struct leon_host_key {
+    /**
+     * The segment it belongs to, below 2^24.
+     */
+    uint32_t segment;
+    /**
+     * The id of the outermost VLAN tag of its frames; 0 if they have none.
+     */
+    uint16_t vlan;
+    /**
+     * Its address, a unicast one.
+     */
+    struct leon_mac mac;
+} leon_host_key;
+
+/**
  * Something that happened. What a kind does not speak of is zero. Valid until the callback returns, with all it
  * points to.
  */
@@ -815,9 +983,13 @@ typedef struct leon_event {
      */
     uint32_t reason;
     /**
-     * Zero.
+     * A host.
      */
-    uint32_t reserved;
+    struct leon_host_key host;
+    /**
+     * The member that it was behind.
+     */
+    struct leon_id from;
 } leon_event;
 
 /**
@@ -1085,16 +1257,6 @@ typedef struct leon_link {
 } leon_link;
 
 /**
- * An Ethernet address, in the order of the wire.
- */
-typedef struct leon_mac {
-    /**
-     * The bytes.
-     */
-    uint8_t bytes[6];
-} leon_mac;
-
-/**
  * One host in the FDB, an element of an array.
  */
 typedef struct leon_host {
@@ -1103,26 +1265,160 @@ typedef struct leon_host {
      */
     struct leon_id member;
     /**
-     * How long ago it last sent a frame, in nanoseconds, to the second.
+     * How long ago it last sent a frame if it was learned, or was announced, in nanoseconds, to the second.
      */
     uint64_t age_ns;
     /**
-     * The segment it was seen in.
+     * Which host.
      */
-    uint32_t segment;
+    struct leon_host_key key;
     /**
      * One of `LEON_HOST_*`.
      */
     uint32_t place;
     /**
-     * Its VLAN id; 0 for untagged frames.
+     * How the node came to know that: one of `LEON_ORIGIN_*`.
+     */
+    uint32_t origin;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} leon_host;
+
+/**
+ * What there is to say about the paths to a member as a whole.
+ */
+typedef struct leon_explanation {
+    /**
+     * `sizeof(leon_explanation)`, set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * The member's state, one of `LEON_MEMBER_*`.
+     */
+    uint32_t state;
+    /**
+     * Why the path was last changed, one of `LEON_CAUSE_*`; 0 if none was chosen yet.
+     */
+    uint32_t cause;
+    /**
+     * Number of entries of `former`; 0 if there was none.
+     */
+    uint32_t former_len;
+    /**
+     * How long ago the path was last changed, in nanoseconds; `LEON_UNKNOWN` if none was chosen yet.
+     */
+    uint64_t age_ns;
+    /**
+     * The path before: relays in order, the member last.
+     */
+    struct leon_id former[LEON_PATH_MAX];
+} leon_explanation;
+
+/**
+ * One link of a candidate.
+ */
+typedef struct leon_path_link {
+    /**
+     * Round-trip time averaged over about 3 s in nanoseconds; `LEON_UNKNOWN` unless up.
+     */
+    uint64_t fast_ns;
+    /**
+     * Round-trip time averaged over about 30 s in nanoseconds; `LEON_UNKNOWN` unless up.
+     */
+    uint64_t slow_ns;
+    /**
+     * What the loss of its pings adds to the cost, in nanoseconds.
+     */
+    uint64_t loss_charge_ns;
+    /**
+     * How long ago this node's own last ping was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
+     * links between others.
+     */
+    uint64_t age_ns;
+    /**
+     * How many of this node's own pings were answered since the link last came up; 0 for links between others.
+     */
+    uint32_t samples;
+    /**
+     * One of `LEON_LINK_*`.
+     */
+    uint32_t state;
+} leon_path_link;
+
+/**
+ * A path that frames take or could take, an element of an array.
+ */
+typedef struct leon_candidate {
+    /**
+     * The relays in order, the member last.
+     */
+    struct leon_id path[LEON_PATH_MAX];
+    /**
+     * Its links from this node on, as many as the path has entries.
+     */
+    struct leon_path_link links[LEON_PATH_MAX];
+    /**
+     * The cost on the fast estimate in nanoseconds: round-trip times, charges for loss, charge for relays;
+     * `LEON_UNKNOWN` if a link is not up.
+     */
+    uint64_t fast_cost_ns;
+    /**
+     * The cost on the slow estimate in nanoseconds; `LEON_UNKNOWN` if a link is not up.
+     */
+    uint64_t slow_cost_ns;
+    /**
+     * What all its relays are charged with, part of both costs, in nanoseconds.
+     */
+    uint64_t relay_charge_ns;
+    /**
+     * Number of entries of the path.
+     */
+    uint32_t path_len;
+    /**
+     * Why frames take it, or why not: one of `LEON_VERDICT_*`.
+     */
+    uint32_t verdict;
+    /**
+     * The estimate that the verdict speaks of, one of `LEON_ESTIMATE_*`; 0 if it speaks of none.
+     */
+    uint32_t estimate;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} leon_candidate;
+
+/**
+ * The beginning of an Ethernet frame.
+ */
+typedef struct leon_frame_info {
+    /**
+     * `sizeof(leon_frame_info)`, set by the caller.
+     */
+    uint32_t struct_size;
+    /**
+     * Where the payload begins, in bytes.
+     */
+    uint32_t payload;
+    /**
+     * The destination.
+     */
+    struct leon_mac destination;
+    /**
+     * The source.
+     */
+    struct leon_mac source;
+    /**
+     * Id of the outermost VLAN tag (IEEE 802.1Q or 802.1ad), 1 to 4094; 0 if there is none.
      */
     uint16_t vlan;
     /**
-     * Its address.
+     * The type of what follows the addresses and tags, or the length of an IEEE 802.3 frame.
      */
-    struct leon_mac mac;
-} leon_host;
+    uint16_t ethertype;
+} leon_frame_info;
 
 /**
  * Done.
@@ -1207,7 +1503,7 @@ typedef struct leon_host {
 #define LEON_E_SPACE (-15)
 
 /**
- * Nothing by that name: no such member.
+ * No such member, or no such segment at this node.
  */
 #define LEON_E_NOT_FOUND (-16)
 
@@ -1236,6 +1532,12 @@ typedef struct leon_host {
  * can only free it.
  */
 #define LEON_E_FORKED (-21)
+
+/**
+ * The host cannot be announced: this node announces as many as it may, or another member has used the last
+ * sequence number for it; the text says which.
+ */
+#define LEON_E_HOST_LIMIT (-22)
 
 /**
  * A deadline that never comes.
@@ -1378,6 +1680,46 @@ leon_status leon_engine_set_allowed(struct leon_engine *engine,
                                     const struct leon_id *allowed,
                                     size_t count,
                                     leon_time now);
+
+/**
+ * Tells all members that a host is on the local network, for those who know: a virtual machine has started here, or
+ * has come from elsewhere. Frames for the host then come here without one having been heard of it, and it is not
+ * forgotten when it is silent. It stays announced until it is withdrawn or this node leaves; where several nodes
+ * announce it, the latest announcement counts.
+ *
+ * @param engine the engine
+ * @param host   the host
+ * @param now    the caller's clock
+ * @return `LEON_OK`; `LEON_E_RANGE` if no host can be such; `LEON_E_NOT_FOUND` if this node does not serve its segment;
+ *         or another error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback; runs callbacks
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOT_FOUND,
+ *         LEON_E_HOST_LIMIT, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_announce_host(struct leon_engine *engine,
+                                      const struct leon_host_key *host,
+                                      leon_time now);
+
+/**
+ * Takes back what `leon_engine_announce_host` said: the host has stopped, or has gone elsewhere. Members that still
+ * have it here forget it. Does nothing if it is not announced here.
+ *
+ * @param engine the engine
+ * @param host   the host
+ * @param now    the caller's clock
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback; runs callbacks
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_withdraw_host(struct leon_engine *engine,
+                                      const struct leon_host_key *host,
+                                      leon_time now);
 
 /**
  * The largest MTU that the hosts of the local network may have so that each of their frames fits the underlay,
@@ -1662,6 +2004,80 @@ leon_status leon_engine_counters(const struct leon_engine *engine,
                                  size_t *count);
 
 /**
+ * Tells why frames for a member take the path they take, by the latencies of this moment: the chosen path, the
+ * direct one, and the best others, the lowest first. Has no effect.
+ *
+ * @param engine      the engine
+ * @param to          the member
+ * @param now         the caller's clock
+ * @param explanation NULL, or receives what there is to say as a whole; its `struct_size` must be set
+ * @param candidates  room for the candidates; NULL with a capacity of 0 to ask for the count
+ * @param capacity    for how many candidates there is room
+ * @param count       receives how many there are
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SIZE, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE,
+ *         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_explain(const struct leon_engine *engine,
+                                const struct leon_id *to,
+                                leon_time now,
+                                struct leon_explanation *explanation,
+                                struct leon_candidate *candidates,
+                                size_t capacity,
+                                size_t *count);
+
+/**
+ * Writes the same as `leon_engine_explain` tells, as one JSON object, by the schema of docs/snapshot.md.
+ *
+ * @param engine   the engine
+ * @param to       the member
+ * @param now      the caller's clock
+ * @param text     room for the text, NUL-terminated, cut if it is too long
+ * @param capacity its size in bytes
+ * @param len      NULL, or receives the length of the whole text without the NUL
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE, LEON_E_FORKED,
+ *         LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_explain_json(const struct leon_engine *engine,
+                                     const struct leon_id *to,
+                                     leon_time now,
+                                     char *text,
+                                     size_t capacity,
+                                     size_t *len);
+
+/**
+ * Writes the whole state of an engine as one JSON object, by the schema of docs/snapshot.md: members, paths,
+ * latencies, FDB, counters. No keys are in it.
+ *
+ * @param engine   the engine
+ * @param now      the caller's clock
+ * @param text     room for the text, NUL-terminated, cut if it is too long
+ * @param capacity its size in bytes
+ * @param len      NULL, or receives the length of the whole text without the NUL
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
+ *         LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_snapshot_json(const struct leon_engine *engine,
+                                      leon_time now,
+                                      char *text,
+                                      size_t capacity,
+                                      size_t *len);
+
+/**
  * The name under which tools show a counter: lower case with underscores; those of what was dropped begin with
  * "drop_".
  *
@@ -1778,6 +2194,57 @@ leon_status leon_address_from_text(const char *text, struct leon_address *addres
  */
 leon_status leon_address_to_text(const struct leon_address *address, char *text, size_t capacity);
 
+/**
+ * Writes what stands before a frame in a stream: its length in four bytes, the highest first, as `-netdev stream`
+ * of QEMU, passt and libkrun speak.
+ *
+ * @param frame_len length of the frame in bytes, `LEON_FRAME_MIN` to `LEON_STREAM_MAX`
+ * @param header    receives `LEON_STREAM_HEADER` bytes
+ * @return `LEON_OK`, or the error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_NULL, LEON_E_RANGE, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_stream_encode(size_t frame_len,
+                               uint8_t *header);
+
+/**
+ * Finds the first frame of what was read from a stream. It begins `LEON_STREAM_HEADER` bytes after `data`, the next
+ * one `frame_len` bytes later.
+ *
+ * @param data      what was read and not used yet
+ * @param len       its length in bytes
+ * @param frame_len receives the length of the frame; with `LEON_E_AGAIN`, how many bytes of `data` it takes to go
+ *                  on
+ * @return `LEON_OK` if the frame is there, `LEON_E_AGAIN` if more must be read, `LEON_E_RANGE` if the length cannot
+ *         be: then the stream is of no use any more; or another error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_AGAIN, LEON_E_RANGE, LEON_E_NULL, LEON_E_POINTER, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_stream_decode(const uint8_t *data,
+                               size_t len,
+                               size_t *frame_len);
+
+/**
+ * Looks into an Ethernet frame.
+ *
+ * @param data the frame, from its destination address on
+ * @param len  its length in bytes
+ * @param info receives what was found; its `struct_size` must be set
+ * @return `LEON_OK`; `LEON_E_RANGE` if the frame ends too early; or another error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback
+ * @ownership none passes
+ * @errors LEON_E_RANGE, LEON_E_NULL, LEON_E_POINTER, LEON_E_SIZE, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_frame_parse(const uint8_t *data, size_t len, struct leon_frame_info *info);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -1819,14 +2286,24 @@ LEON_STATIC_ASSERT(sizeof(leon_callbacks) == 56, "size of leon_callbacks");
 LEON_STATIC_ASSERT(offsetof(leon_callbacks, log) == 48, "layout of leon_callbacks");
 LEON_STATIC_ASSERT(sizeof(leon_config) == 192, "size of leon_config");
 LEON_STATIC_ASSERT(offsetof(leon_config, flood_limit) == 188, "layout of leon_config");
-LEON_STATIC_ASSERT(sizeof(leon_event) == 112, "size of leon_event");
-LEON_STATIC_ASSERT(offsetof(leon_event, reserved) == 108, "layout of leon_event");
+LEON_STATIC_ASSERT(sizeof(leon_event) == 152, "size of leon_event");
+LEON_STATIC_ASSERT(offsetof(leon_event, from) == 120, "layout of leon_event");
 LEON_STATIC_ASSERT(sizeof(leon_info) == 168, "size of leon_info");
 LEON_STATIC_ASSERT(offsetof(leon_info, name) == 104, "layout of leon_info");
 LEON_STATIC_ASSERT(sizeof(leon_member) == 304, "size of leon_member");
 LEON_STATIC_ASSERT(offsetof(leon_member, reserved) == 300, "layout of leon_member");
 LEON_STATIC_ASSERT(sizeof(leon_link) == 88, "size of leon_link");
 LEON_STATIC_ASSERT(offsetof(leon_link, reserved) == 84, "layout of leon_link");
-LEON_STATIC_ASSERT(sizeof(leon_host) == 56, "size of leon_host");
-LEON_STATIC_ASSERT(offsetof(leon_host, mac) == 50, "layout of leon_host");
+LEON_STATIC_ASSERT(sizeof(leon_host_key) == 12, "size of leon_host_key");
+LEON_STATIC_ASSERT(offsetof(leon_host_key, mac) == 6, "layout of leon_host_key");
+LEON_STATIC_ASSERT(sizeof(leon_host) == 64, "size of leon_host");
+LEON_STATIC_ASSERT(offsetof(leon_host, reserved) == 60, "layout of leon_host");
+LEON_STATIC_ASSERT(sizeof(leon_explanation) == 152, "size of leon_explanation");
+LEON_STATIC_ASSERT(offsetof(leon_explanation, former) == 24, "layout of leon_explanation");
+LEON_STATIC_ASSERT(sizeof(leon_path_link) == 40, "size of leon_path_link");
+LEON_STATIC_ASSERT(offsetof(leon_path_link, state) == 36, "layout of leon_path_link");
+LEON_STATIC_ASSERT(sizeof(leon_candidate) == 328, "size of leon_candidate");
+LEON_STATIC_ASSERT(offsetof(leon_candidate, reserved) == 324, "layout of leon_candidate");
+LEON_STATIC_ASSERT(sizeof(leon_frame_info) == 24, "size of leon_frame_info");
+LEON_STATIC_ASSERT(offsetof(leon_frame_info, ethertype) == 22, "layout of leon_frame_info");
 #endif

@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 
-use crate::config::{MAX_NAME, MAX_SEGMENTS};
+use crate::config::{MAX_ANNOUNCED_HOSTS, MAX_NAME, MAX_SEGMENTS};
+use crate::mac::MacAddr;
+use crate::node::Segment;
 
 /// A configuration that no engine can run with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,4 +55,26 @@ pub enum RejectReason {
     /// The member list is full.
     #[error("the member list is full")]
     ListFull,
+}
+
+/// A host that a node cannot announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// No VLAN has this id.
+    #[error("the id of a VLAN is 1 to 4094, or 0 for untagged frames; {0} is none")]
+    Vlan(u16),
+    /// A group of hosts has this address, not one host.
+    #[error("{0} is a group address, and no host has one")]
+    GroupAddress(MacAddr),
+    /// The node does not serve this segment, so that no host of it can be here.
+    #[error("this node does not serve segment {0}")]
+    Segment(Segment),
+    /// The node announces as many hosts as it may.
+    #[error("a node announces at most {MAX_ANNOUNCED_HOSTS} hosts")]
+    TooMany,
+    /// Another member has announced the host with the highest sequence number there is; nothing can follow it
+    /// while that member is in the mesh.
+    #[error("another member has announced the host with the last sequence number")]
+    Outbid,
 }

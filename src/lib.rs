@@ -81,7 +81,10 @@
 //! # Features
 //!
 //! * `driver`: the Linux event loop: TAP, UDP, timers. The only part that reads a clock.
+//! * `serde`: `Serialize` for [`Status`], [`Explanation`] and what they hold; `docs/snapshot.md` has the schema.
 //! * `sim`: the simulator: many engines in virtual time, with the rules they must keep.
+//! * `text`: [`Config`] from TOML and JSON, described in `docs/config.md`; [`Status`] and [`Explanation`] to JSON. Implies
+//!   `serde`.
 //!
 //! # Errors
 //!
@@ -94,6 +97,8 @@ mod engine;
 mod error;
 mod forward;
 mod hash;
+mod host;
+mod hosts;
 mod key;
 mod latency;
 mod mac;
@@ -118,15 +123,18 @@ pub mod fuzzing;
 pub mod sim;
 
 pub use base64::KeyError;
+#[cfg(feature = "text")]
+pub use config::TextError;
 pub use config::{Cipher, Config, Keys, Security};
 pub use engine::{
-    Datagram, DatagramIn, Engine, Event, Forwarder, Frame, FrameIn, HostStatus, LinkStatus, MemberStatus,
-    Sink, Status,
+    Candidate, Datagram, DatagramIn, Engine, Event, Explanation, Forwarder, Frame, FrameIn, HostStatus,
+    LastChange, LinkState, LinkStatus, MemberStatus, PathLink, Probe, Sink, Status, Verdict,
 };
-pub use error::{ConfigError, RejectReason};
+pub use error::{ConfigError, HostError, RejectReason};
+pub use host::{Host, HostOrigin};
 pub use key::{NetworkKey, SecretKey};
 pub use mac::{MacAddr, ParseMacError};
 pub use node::{MemberState, NodeId, Segment};
-pub use route::PathCause;
+pub use route::{Estimate, PathCause};
 pub use stats::{Counter, Counters};
 pub use time::Time;

@@ -34,6 +34,13 @@ impl NodeId {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for NodeId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_base64())
+    }
+}
+
 impl fmt::Display for NodeId {
     /// The prefix, in hexadecimal: enough to tell members apart.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,6 +57,7 @@ impl fmt::Debug for NodeId {
 /// A 24-bit virtual network id, so that one mesh carries the networks of many tenants (RFC 7348 §5 calls
 /// it a VNI). Segment 0 is the default.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Segment(u32);
 
 impl Segment {
@@ -91,6 +99,7 @@ impl fmt::Debug for NodePrefix {
 
 /// The state of a member, as another node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum MemberState {
     /// In the list; frames are sent to it.
     Alive,

@@ -42,6 +42,8 @@ counters! {
     MacLearned = "mac_learned",
     /// Hosts that moved from one place to another.
     MacMoved = "mac_moved",
+    /// Frames whose host had been announced elsewhere within the last 2 s, and was left there.
+    MacHeld = "mac_held",
     /// Frame dropped: shorter than an Ethernet header.
     FrameTooShort = "drop_frame_too_short",
     /// Frame dropped, here or by this node as a relay: does not fit the underlay together with its header.
@@ -114,9 +116,9 @@ counters! {
     MemberConflict = "drop_member_conflict",
     /// Member refused: the list is full.
     MemberLimit = "drop_member_limit",
-    /// Host not learned: the FDB has no room for it.
+    /// Host not learned, or its announcement not taken: the FDB has no room for it.
     MacTableFull = "drop_mac_table_full",
-    /// Host not learned: its member has used up its share of the FDB.
+    /// Host not learned, or its announcement not taken: its member has used up its share of the FDB.
     MacQuota = "drop_mac_quota",
 }
 
@@ -176,5 +178,13 @@ impl Counters {
     /// All counters with their values.
     pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
         Counter::ALL.iter().map(|&counter| (counter, self.value(counter)))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Counters {
+    /// An object with the value of each counter under its name.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(counter, value)| (counter.name(), value)))
     }
 }

@@ -62,6 +62,29 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Durations as whole nanoseconds: how snapshots write them.
+#[cfg(feature = "serde")]
+pub(crate) mod ns {
+    use core::time::Duration;
+
+    use serde::{Serialize, Serializer};
+
+    use super::nanos;
+
+    /// A duration.
+    pub(crate) fn of<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(nanos(*duration))
+    }
+
+    /// A duration that may be unknown.
+    pub(crate) fn option<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.map(nanos).serialize(serializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

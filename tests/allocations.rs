@@ -3,7 +3,7 @@
 #[path = "common/mesh.rs"]
 mod mesh;
 
-use leon::{DatagramIn, FrameIn, Segment};
+use leon::{Counter, DatagramIn, FrameIn, Segment};
 use mesh::{Counting, Mesh, frame, locator};
 
 const LOCAL: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -62,4 +62,27 @@ fn no_datagram_allocates_that_is_relayed_or_delivered() {
         assert_eq!(count, 0, "at node {at}");
     }
     assert!(sink.bytes > 2000 * 1400, "relayed and delivered");
+}
+
+#[test]
+fn no_host_allocates_that_moves_to_and_fro() {
+    let mut mesh = Mesh::new(3);
+    mesh.introduce(REMOTE, 1, 0);
+    let mut datagrams: Vec<Vec<u8>> =
+        (0..1000).map(|_| mesh.send(0, &mut frame(REMOTE, LOCAL, 60)).datagrams.remove(0).1).collect();
+    let here = frame([0xff; 6], LOCAL, 60);
+    let mut buffer = Vec::with_capacity(60);
+    let (now, mut sink) = (mesh.now, Counting::default());
+    let count = allocations(|| {
+        for bytes in &mut datagrams {
+            let datagram = DatagramIn { from: locator(0), received_at: now, bytes };
+            mesh.forwarders[1].datagram_in(now, datagram, &mut sink);
+            buffer.clear();
+            buffer.extend_from_slice(&here);
+            let frame = FrameIn { segment: Segment::DEFAULT, bytes: &mut buffer };
+            mesh.forwarders[1].frame_in(now, frame, &mut sink);
+        }
+    });
+    assert_eq!(count, 0);
+    assert!(mesh.engines[1].status(now).counters.value(Counter::MacMoved) >= 1999);
 }

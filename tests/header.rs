@@ -21,8 +21,10 @@ const ORDER: &[&str] = &[
     "engine.rs",
     "forwarder.rs",
     "report.rs",
+    "explain.rs",
     "counter.rs",
     "text.rs",
+    "frame.rs",
 ];
 
 fn root() -> PathBuf {
@@ -99,11 +101,16 @@ fn layouts() -> Vec<(&'static str, usize, &'static str, usize)> {
         leon_datagram_out.reserved,
         leon_callbacks.log,
         leon_config.flood_limit,
-        leon_event.reserved,
+        leon_event.from,
         leon_info.name,
         leon_member.reserved,
         leon_link.reserved,
-        leon_host.mac,
+        leon_host_key.mac,
+        leon_host.reserved,
+        leon_explanation.former,
+        leon_path_link.state,
+        leon_candidate.reserved,
+        leon_frame_info.ethertype,
     ]
 }
 
@@ -218,6 +225,6 @@ fn elements_of_arrays_have_no_hidden_padding() {
     assert_eq!(size_of::<ffi::leon_datagram_out>(), sum(&[3 * pointer, 24, 2, 2, 4]));
     assert_eq!(size_of::<ffi::leon_member>(), sum(&[32, 64, 24, 5 * 8, 4, 4, 4 * 32, 4, 4]));
     assert_eq!(size_of::<ffi::leon_link>(), sum(&[32, 32, 8, 8, 4, 4]));
-    assert_eq!(size_of::<ffi::leon_host>(), sum(&[32, 8, 4, 4, 2, 6]));
+    assert_eq!(size_of::<ffi::leon_host>(), sum(&[32, 8, 12, 4, 4, 4]));
     assert_eq!(align_of::<ffi::leon_member>(), 8);
 }

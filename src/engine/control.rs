@@ -1,4 +1,4 @@
-//! The control plane: connects sessions, membership, latency and route, and publishes what they come to.
+//! The control plane: connects sessions, membership, latency, route and hosts, and publishes what they come to.
 //!
 //! One lock guards it. Components say what they want as values; here the values become datagrams, events
 //! and snapshots.
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use log::debug;
 
 use crate::config::{Config, Security};
+use crate::engine::alarm::Alarms;
 use crate::engine::event::Event;
 use crate::engine::outbox::Outbox;
 use crate::engine::slots::Slots;
@@ -18,6 +19,7 @@ use crate::error::RejectReason;
 use crate::forward::fdb::{Fdb, Slot};
 use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
+use crate::hosts::{Capacity, Hosts};
 use crate::latency::{self, Latency, LinkState};
 use crate::membership::{self, Membership};
 use crate::node::{NodeId, NodePrefix};
@@ -26,13 +28,13 @@ use crate::route::{Change, Path, Router};
 use crate::session::{self, OuterKey, Sessions};
 use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
-use crate::wire::control::{Message, Ping};
+use crate::wire::control::{Message, Ping, Row};
 use crate::wire::record::Record;
 
 /// Paths are chosen this long after the first of a burst of changes, so a few times in a round of
 /// measurement at most; at once when a used link is lost.
 const SELECT_DELAY: Duration = Duration::from_millis(200);
-/// How often hosts that have been silent for too long are cleared out of the FDB.
+/// How often hosts that have been silent for too long are cleared out of the FDB, and announced ones put back.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Control messages per second that one node may send, and nanoseconds of burst: a joining mesh of 200 stays
@@ -57,8 +59,11 @@ pub(crate) struct Control {
     pub(super) membership: Membership,
     pub(super) latency: Latency,
     pub(super) router: Router,
+    pub(super) hosts: Hosts,
     pub(super) connections: BTreeMap<NodePrefix, Connection>,
-    limits: BTreeMap<NodePrefix, Arc<Limits>>,
+    pub(super) limits: BTreeMap<NodePrefix, Arc<Limits>>,
+    /// Those of the local network.
+    pub(super) alarms: Arc<Alarms>,
     relay_limit: u32,
     flood_limit: u32,
     pub(super) is_unsealed: bool,
@@ -81,13 +86,17 @@ impl Control {
     pub(crate) fn new(config: &Config, fdb: Arc<Fdb>, hash: KeyedHash, mut rng: Rng) -> Self {
         let own = (config.id().prefix(), config.incarnation);
         let latency_rng = rng.fork();
+        let capacity =
+            Capacity { of_member: Fdb::member_quota(config.fdb_capacity), of_all: 2 * config.fdb_capacity };
         Control {
             sessions: Sessions::new(config, rng.fork()),
             membership: Membership::new(config, rng.fork()),
             latency: Latency::new(own, config.ping_interval, config.max_members, latency_rng),
             router: Router::new(own.0, config.relay_charge),
+            hosts: Hosts::new(own.0, &config.segments, capacity),
             connections: BTreeMap::new(),
             limits: BTreeMap::new(),
+            alarms: Arc::new(Alarms::new()),
             relay_limit: config.relay_limit,
             flood_limit: config.flood_limit,
             is_unsealed: matches!(config.security, Security::None { .. }),
@@ -114,6 +123,7 @@ impl Control {
     pub(crate) fn leave(&mut self, now: Time) {
         self.membership.leave(now);
         self.latency.stop();
+        self.hosts.stop();
         self.sweep_at = Time::NEVER;
         self.select_at = Time::NEVER;
         self.timer(now);
@@ -122,11 +132,12 @@ impl Control {
     pub(crate) fn timer(&mut self, now: Time) {
         if now >= self.sweep_at {
             self.sweep_at = now + SWEEP_INTERVAL;
-            self.fdb.sweep(now.as_secs());
+            self.sweep_hosts(now);
         }
         self.sessions.timer(now);
         self.membership.timer(now);
         self.latency.timer(now);
+        self.hosts.timer(now);
     }
 
     /// Replaces the list of nodes that may be members.
@@ -148,7 +159,7 @@ impl Control {
     pub(crate) fn deadline(&self) -> Time {
         let components =
             self.sessions.deadline().min(self.membership.deadline()).min(self.latency.deadline());
-        components.min(self.select_at).min(self.sweep_at)
+        components.min(self.hosts.deadline()).min(self.select_at).min(self.sweep_at)
     }
 
     /// Carries out what the components want, until they want nothing more and their deadlines lie ahead;
@@ -158,7 +169,8 @@ impl Control {
             let sessions = self.sessions.take_outputs();
             let membership = self.membership.take_outputs();
             let latency = self.latency.take_outputs();
-            if sessions.is_empty() && membership.is_empty() && latency.is_empty() {
+            let hosts = self.hosts.take_outputs();
+            if sessions.is_empty() && membership.is_empty() && latency.is_empty() && hosts.is_empty() {
                 if now >= self.select_at {
                     self.select_paths(now);
                 } else if now >= self.deadline() {
@@ -176,6 +188,9 @@ impl Control {
             }
             for output in latency {
                 self.on_latency(output, now);
+            }
+            for output in hosts {
+                self.on_hosts(output, now);
             }
         }
         core::mem::take(&mut self.is_unpublished).then(|| self.snapshot())
@@ -253,15 +268,20 @@ impl Control {
         use latency::Output;
         match output {
             Output::Ping(to, token) => {
-                let (list_digest, row_version) = (self.membership.digest(), self.latency.row_version());
-                self.send_direct(to, &Message::Ping(Ping { token, list_digest, row_version }), now);
+                let ping = Ping {
+                    token,
+                    list_digest: self.membership.digest(),
+                    row_version: self.latency.row_version(),
+                    hosts_version: self.hosts.version(),
+                };
+                self.send_direct(to, &Message::Ping(ping), now);
             }
             Output::Row(to, row) => {
-                let list_digest = self.membership.digest();
-                self.send_to(to, &Message::Row { list_digest, row }, now);
+                let message = self.row_message(row);
+                self.send_to(to, &message, now);
             }
             Output::RowToAll(row) => {
-                let message = Message::Row { list_digest: self.membership.digest(), row };
+                let message = self.row_message(row);
                 for to in self.live_members() {
                     self.send_to(to, &message, now);
                 }
@@ -285,6 +305,11 @@ impl Control {
         }
     }
 
+    fn row_message(&self, row: Row) -> Message {
+        let (list_digest, hosts_version) = (self.membership.digest(), self.hosts.version());
+        Message::Row { list_digest, hosts_version, row }
+    }
+
     fn connect(&mut self, prefix: NodePrefix, now: Time) {
         let Some(record) = self.membership.list().alive(prefix) else { return };
         let incarnation = record.version.incarnation;
@@ -300,6 +325,7 @@ impl Control {
         self.connections.insert(prefix, Connection { slot, incarnation });
         self.sessions.set_member(prefix, true);
         self.latency.add(prefix, incarnation, now);
+        self.hosts.add(prefix);
         self.select_at = self.select_at.min(now + SELECT_DELAY);
         self.outbox.events.push(Event::MemberJoined { id, name, locator });
     }
@@ -311,6 +337,7 @@ impl Control {
         self.fdb.flush(connection.slot);
         self.slots.free(connection.slot, now);
         self.latency.remove(prefix);
+        self.hosts.remove(prefix);
         self.router.remove(prefix);
         self.select_at = now;
         self.is_unpublished = true;
@@ -322,7 +349,7 @@ impl Control {
         let members = self.live_members();
         let (latency, table) = (&self.latency, self.latency.table());
         let up = table.entries.iter().filter_map(|(from, to, link)| Some((*from, *to, (*link)?)));
-        let selection = self.router.select(&table.nodes, up, |from, to| latency.link(from, to));
+        let selection = self.router.select(&table.nodes, up, |from, to| latency.link(from, to), now);
         let is_reached = |member: &&NodePrefix| selection.unreachable.binary_search(member).is_err();
         let reached: Vec<NodePrefix> = members.iter().filter(is_reached).copied().collect();
         let is_back = |record: &&Record| {
@@ -366,6 +393,7 @@ impl Control {
                 relay: RateLimit::new(self.relay_limit, RELAY_BURST_NS),
                 flood: RateLimit::new(self.flood_limit, FLOOD_BURST_NS),
                 control: RateLimit::new(CONTROL_LIMIT, CONTROL_BURST_NS),
+                alarms: Alarms::new(),
             })
         };
         for prefix in &nodes {
@@ -383,6 +411,7 @@ impl Control {
         let connection = self.connections.get(&prefix)?;
         let record = self.membership.list().alive(prefix)?;
         Some(Member {
+            id: record.id,
             slot: connection.slot,
             locator: record.locator,
             proven_address: self.sessions.proven_address(prefix),

@@ -79,17 +79,21 @@ impl Control {
                     received_at: received_at.as_nanos(),
                     sent_at: now.as_nanos(),
                     row_version: self.latency.row_version(),
+                    hosts_version: self.hosts.version(),
                 };
                 self.send_direct(from, &Message::Pong(pong), now);
                 self.latency.hear_row_version(from, ping.row_version, now);
+                self.hosts.hear_version(from, ping.hosts_version, now);
                 self.membership.compare_digest(from, ping.list_digest, now);
             }
             Message::Pong(pong) => {
                 self.latency.handle_pong(from, pong, received_at);
                 self.latency.hear_row_version(from, pong.row_version, now);
+                self.hosts.hear_version(from, pong.hosts_version, now);
             }
-            Message::Row { list_digest, row } => {
+            Message::Row { list_digest, hosts_version, row } => {
                 self.latency.handle_row(from, row, now);
+                self.hosts.hear_version(from, hosts_version, now);
                 self.membership.compare_digest(from, list_digest, now);
             }
             Message::RowRequest { from: version } => self.latency.handle_row_request(from, version, now),
@@ -108,6 +112,8 @@ impl Control {
                     self.counters.bump(Counter::ControlUnexpected);
                 }
             }
+            Message::Hosts(part) => self.hosts.handle_hosts(from, part, now),
+            Message::HostsRequest { from: version } => self.hosts.handle_request(from, version, now),
         }
     }
 

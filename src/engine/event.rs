@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use crate::error::RejectReason;
+use crate::host::Host;
 use crate::node::NodeId;
 use crate::route::PathCause;
 
@@ -92,6 +93,41 @@ pub enum Event {
         /// Why.
         cause: PathCause,
     },
+    /// A host is now at another place, as a frame or an announcement shows. At most five in a second for each
+    /// place that hosts move to, and ten at once: a hint, while [`Status`](crate::Status) tells all.
+    HostMoved {
+        /// The host.
+        host: Host,
+        /// The member it was behind; `None` for the local network.
+        from: Option<NodeId>,
+        /// The member it is behind now; `None` for the local network.
+        to: Option<NodeId>,
+    },
+    /// A host has moved five times within three minutes (RFC 7432 §15.1): there is a loop in the networks that
+    /// are joined, or two hosts have one address, or somebody claims the address of another. Told again only
+    /// after the host has stayed for three minutes. At most one in a second for each place that hosts move
+    /// to, and five at once.
+    HostFlapping {
+        /// The host.
+        host: Host,
+        /// Where it was before it moved last: a member, or `None` for the local network.
+        from: Option<NodeId>,
+        /// Where it moved to.
+        to: Option<NodeId>,
+    },
+    /// A member sends more frames to all hosts of this site than
+    /// [`flood_limit`](crate::Config::flood_limit) allows; the excess is dropped. At most one in ten seconds
+    /// for each member.
+    FloodLimited {
+        /// The member.
+        member: NodeId,
+    },
+    /// There is no room in the FDB for a host: all is full, or the member has used up its share. Frames for
+    /// that host go to all members. At most one in ten seconds for each member.
+    HostLimit {
+        /// The member the host is behind; `None` for the local network.
+        member: Option<NodeId>,
+    },
 }
 
 impl fmt::Display for Event {
@@ -130,6 +166,26 @@ impl fmt::Display for Event {
                 }
                 write!(f, ", {cause}")
             }
+            Event::HostMoved { host, from, to } => {
+                write!(f, "{host} has moved from {} to {}", place(from), place(to))
+            }
+            Event::HostFlapping { host, from, to } => write!(
+                f,
+                "{host} keeps moving, last from {} to {}: a loop in the networks, or an address used twice",
+                place(from),
+                place(to)
+            ),
+            Event::FloodLimited { member } => {
+                write!(f, "{member} sends more frames to all hosts than it may: the excess is dropped")
+            }
+            Event::HostLimit { member } => {
+                write!(f, "no room in the FDB for more hosts at {}", place(member))
+            }
         }
     }
+}
+
+/// Where a host is, for people.
+fn place(member: &Option<NodeId>) -> impl fmt::Display {
+    member.map_or_else(|| "the local network".to_owned(), |id| id.to_string())
 }

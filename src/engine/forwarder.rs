@@ -3,10 +3,13 @@
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use crate::engine::alarm::Alarms;
 use crate::engine::send::Flooding;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::{DatagramIn, FrameIn, Shared, Sink};
-use crate::forward::fdb::{HostKey, Learned, Place};
+use crate::forward::fdb::{Learned, Place};
+use crate::host::Host;
+use crate::node::NodeId;
 use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
 
@@ -99,13 +102,27 @@ impl Forwarder {
 }
 
 impl View {
-    pub(super) fn learn(&self, key: HostKey, place: Place, now: Time) {
-        match self.shared.fdb.learn(key, place, now.as_secs()) {
-            Learned::Known => {}
-            Learned::New => self.counters.bump(Counter::MacLearned),
-            Learned::Moved => self.counters.bump(Counter::MacMoved),
-            Learned::Full => self.counters.bump(Counter::MacTableFull),
-            Learned::Quota => self.counters.bump(Counter::MacQuota),
+    /// Learns from a frame that a host is at `place`, of which these are the alarms.
+    pub(super) fn learn(&self, host: Host, place: Place, alarms: &Alarms, now: Time, sink: &mut impl Sink) {
+        let learned = self.shared.fdb.learn(host, place, now.as_secs());
+        let Some(counter) = learned.counter() else { return };
+        self.counters.bump(counter);
+        let from = match learned {
+            Learned::Moved(from) | Learned::Flapping(from) => self.id_at(from),
+            Learned::Known | Learned::New | Learned::Held | Learned::Full | Learned::Quota => Some(None),
+        };
+        // A host of a member that has just gone has not moved.
+        let (Some(from), Some(to)) = (from, self.id_at(place)) else { return };
+        if let Some(event) = alarms.of_host(learned, host, (from, to), now) {
+            sink.event(event);
+        }
+    }
+
+    /// The member at a place, `Some(None)` for the local network; `None` if it is gone.
+    fn id_at(&self, place: Place) -> Option<Option<NodeId>> {
+        match place {
+            Place::Local => Some(None),
+            Place::Member(slot) => self.snapshot.in_slot(slot).map(|member| Some(member.id)),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The engine: the one place where the components meet.
 //!
-//! Two planes. *Control* (membership, latency, route) sits behind one lock and publishes an immutable
+//! Two planes. *Control* (membership, latency, route, announced hosts) sits behind one lock and publishes an immutable
 //! snapshot; *data* (frames in, relay, deliver) reads the snapshot from any number of threads, each through
 //! a [`Forwarder`] of its own.
 
+mod alarm;
 mod control;
 mod dispatch;
 mod event;
+mod explain;
+mod explanation;
 mod forwarder;
+mod hosts;
 mod outbox;
 mod receive;
 mod report;
@@ -26,22 +30,25 @@ use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroize;
 
 pub use event::Event;
+pub use explanation::{Candidate, Explanation, LastChange, LinkState, PathLink, Probe, Verdict};
 pub use forwarder::Forwarder;
 pub use sink::{Datagram, Frame, Sink};
 pub use status::{HostStatus, LinkStatus, MemberStatus, Status};
 
 use crate::config::{Cipher, Config, Security};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, HostError};
 use crate::forward::fdb::Fdb;
 use crate::forward::limit::RateLimit;
 use crate::forward::passage::Passage;
 use crate::hash::KeyedHash;
+use crate::host::Host;
 use crate::node::{NodeId, NodePrefix, Segment};
 use crate::rng::Rng;
 use crate::session::OuterKey;
 use crate::stats::CounterSet;
 use crate::time::Time;
 use crate::wire;
+use alarm::Alarms;
 use control::Control;
 use send::Flooding;
 use snapshot::Snapshot;
@@ -94,6 +101,8 @@ pub(crate) struct Shared {
     unsealed: OuterKey,
     passage: Passage,
     mismatch_limit: RateLimit,
+    /// What people are told of the hosts of the local network.
+    alarms: Arc<Alarms>,
     underlay_mtu: u16,
     mtu: u16,
     control: Mutex<Control>,
@@ -134,6 +143,7 @@ impl Engine {
                 unsealed: OuterKey::unsealed(),
                 passage: Passage::new(),
                 mismatch_limit: RateLimit::every(MISMATCH_INTERVAL_NS),
+                alarms: Arc::clone(&control.alarms),
                 underlay_mtu: config.underlay_mtu,
                 mtu: wire::max_ethernet_payload(config.underlay_mtu, config.locator.ip()) as u16,
                 counter_sets: Mutex::new(vec![Arc::clone(&control.counters), Arc::new(CounterSet::new())]),
@@ -175,6 +185,30 @@ impl Engine {
         }
     }
 
+    /// Tells all members that a host is on the local network, for an embedder that knows: a virtual machine has
+    /// started here, or has come from elsewhere. Frames for the host then come here without one having been
+    /// heard of it, and it is not forgotten when it is silent.
+    ///
+    /// The host stays announced until it is [withdrawn](Self::withdraw_host) or this node leaves; where several
+    /// nodes announce it the latest announcement counts. Frames that show the host elsewhere move it after 2 s,
+    /// as they move any host; to announce it again brings it back. So does time: the announcement counts again
+    /// when those frames are too old.
+    ///
+    /// # Errors
+    ///
+    /// If no host can be such, this node does not serve its segment,
+    /// [`MAX_ANNOUNCED_HOSTS`](crate::config::MAX_ANNOUNCED_HOSTS) are announced here, or another member has
+    /// used the last sequence number for it.
+    pub fn announce_host(&self, host: Host, now: Time, sink: &mut impl Sink) -> Result<(), HostError> {
+        self.shared.with_control(now, sink, |control| control.announce_host(host, now))
+    }
+
+    /// Takes back what [`announce_host`](Self::announce_host) said: the host has stopped, or has gone elsewhere.
+    /// Members that still have it here forget it. Does nothing if it is not announced here.
+    pub fn withdraw_host(&self, host: Host, now: Time, sink: &mut impl Sink) {
+        self.shared.with_control(now, sink, |control| control.withdraw_host(host, now));
+    }
+
     /// Does what is due. To be called at or soon after the deadline; calls before it do no harm.
     pub fn timer(&self, now: Time, sink: &mut impl Sink) {
         self.shared.with_control(now, sink, |control| control.timer(now));
@@ -197,14 +231,20 @@ impl Engine {
         let sets = self.shared.counter_sets.lock().clone();
         self.shared.control.lock().status(now, &sets)
     }
+
+    /// Why frames for a member take the path they take; `None` if it is not on the member list. Changes nothing.
+    /// The work grows as N log N with the number of members.
+    pub fn explain(&self, to: NodeId, now: Time) -> Option<Explanation> {
+        self.shared.control.lock().explain(to, now)
+    }
 }
 
 impl Shared {
     /// Lets `act` change the control plane, publishes what comes of it, and then, with the lock released,
-    /// gives the outputs to `sink`.
-    fn with_control(&self, now: Time, sink: &mut impl Sink, act: impl FnOnce(&mut Control)) {
+    /// gives the outputs to `sink`. Gives what `act` gave.
+    fn with_control<T>(&self, now: Time, sink: &mut impl Sink, act: impl FnOnce(&mut Control) -> T) -> T {
         let mut control = self.control.lock();
-        act(&mut control);
+        let result = act(&mut control);
         if let Some(snapshot) = control.settle(now) {
             *self.published.write() = Arc::new(snapshot);
             self.generation.fetch_add(1, Ordering::Release);
@@ -217,5 +257,6 @@ impl Shared {
         if former != deadline.as_nanos() {
             sink.deadline(deadline);
         }
+        result
     }
 }

@@ -4,7 +4,8 @@ use crate::engine::dispatch::Source;
 use crate::engine::forwarder::View;
 use crate::engine::snapshot::Peer;
 use crate::engine::{Datagram, DatagramIn, Event, Frame, Sink};
-use crate::forward::fdb::{HostKey, Place};
+use crate::forward::fdb::Place;
+use crate::host::Host;
 use crate::node::Segment;
 use crate::session::{Arrival, HopKey};
 use crate::stats::Counter;
@@ -129,13 +130,17 @@ impl View {
         if addresses.source.is_group() {
             return Err(Counter::FrameGroupSource);
         }
-        let host = |mac| HostKey { segment, vlan: addresses.vlan, mac };
+        let host = |mac| Host { segment, vlan: addresses.vlan, mac };
         let is_for_all = addresses.destination.is_group()
             || self.shared.fdb.lookup(host(addresses.destination), now.as_secs()).is_none();
         if is_for_all && !peer.limits.flood.take(now) {
+            if let Some(event) = peer.limits.alarms.flood_limit(member.id, now) {
+                sink.event(event);
+            }
             return Err(Counter::FloodLimit);
         }
-        self.learn(host(addresses.source), Place::Member(member.slot), now);
+        let place = Place::Member(member.slot);
+        self.learn(host(addresses.source), place, &peer.limits.alarms, now, sink);
         sink.frame(Frame { segment, bytes });
         self.counters.bump(Counter::FramesOut);
         Ok(())

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::engine::control::Control;
 use crate::engine::status::{HostStatus, LinkStatus, MemberStatus, Status};
-use crate::forward::fdb::Place;
+use crate::forward::fdb::Located;
+use crate::host::Host;
 use crate::latency::LinkState;
 use crate::membership::Member;
-use crate::node::{MemberState, NodePrefix};
+use crate::node::MemberState;
 use crate::route::{Cost, Path};
 use crate::stats::{CounterSet, Counters};
 use crate::time::Time;
@@ -59,11 +60,7 @@ impl Control {
 
     fn latency_status(&self) -> Vec<LinkStatus> {
         let table = self.latency.table();
-        let own = self.membership.own();
-        let id_of = |node: &NodePrefix| {
-            if *node == own.id.prefix() { Some(own.id) } else { self.name_of(*node).map(|(id, _)| id) }
-        };
-        let ids: Vec<_> = table.nodes.iter().map(id_of).collect();
+        let ids: Vec<_> = table.nodes.iter().map(|node| self.id_of(*node)).collect();
         let micros = |us: u32| Duration::from_micros(u64::from(us));
         let link_status = |(from, to, link): (usize, usize, Option<LinkLatency>)| {
             Some(LinkStatus {
@@ -80,23 +77,12 @@ impl Control {
     }
 
     fn fdb_status(&self, now: Time) -> Vec<HostStatus> {
-        let member_in = |slot| {
-            let (prefix, _) = self.connections.iter().find(|(_, connection)| connection.slot == slot)?;
-            self.name_of(*prefix).map(|(id, _)| id)
-        };
-        let host = |host: crate::forward::fdb::Host| {
-            let member = match host.place {
-                Place::Local => None,
-                // A host of a member that has just gone is not worth a line.
-                Place::Member(slot) => Some(member_in(slot)?),
-            };
-            Some(HostStatus {
-                segment: host.key.segment,
-                vlan: host.key.vlan,
-                mac: host.key.mac,
-                member,
-                age: Duration::from_secs(host.age_secs),
-            })
+        let host = |located: Located| {
+            let Host { segment, vlan, mac } = located.host;
+            // A host of a member that has just gone is not worth a line.
+            let member = self.id_at(located.place)?;
+            let age = Duration::from_secs(located.age_secs);
+            Some(HostStatus { segment, vlan, mac, member, origin: located.origin, age })
         };
         self.fdb.hosts(now.as_secs()).into_iter().filter_map(host).collect()
     }

@@ -6,7 +6,8 @@ use crate::config::Cipher;
 use crate::engine::forwarder::View;
 use crate::engine::snapshot::Member;
 use crate::engine::{Datagram, FrameIn, Sink};
-use crate::forward::fdb::{HostKey, Place};
+use crate::forward::fdb::Place;
+use crate::host::Host;
 use crate::rng::Rng;
 use crate::session::{Head, SHARED_TAIL_LEN, SharedSeal};
 use crate::stats::Counter;
@@ -40,8 +41,8 @@ impl View {
         if addresses.source.is_group() {
             return Err(Counter::FrameGroupSource);
         }
-        let host = |mac| HostKey { segment: frame.segment, vlan: addresses.vlan, mac };
-        self.learn(host(addresses.source), Place::Local, now);
+        let host = |mac| Host { segment: frame.segment, vlan: addresses.vlan, mac };
+        self.learn(host(addresses.source), Place::Local, &self.shared.alarms, now, sink);
         if !addresses.destination.is_group() {
             match self.shared.fdb.lookup(host(addresses.destination), now.as_secs()) {
                 Some(Place::Local) => return Err(Counter::FrameLocalDestination),

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
+use crate::engine::alarm::Alarms;
 use crate::forward::fdb::Slot;
 use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
-use crate::node::{NodePrefix, Segment};
+use crate::node::{NodeId, NodePrefix, Segment};
 use crate::session::{Keys, SealedPath};
 
 /// A node that there is a session with, as the data plane sees it.
@@ -30,6 +31,7 @@ pub(crate) struct Peer {
 /// A member as the data plane sees it.
 #[derive(Debug)]
 pub(crate) struct Member {
+    pub(crate) id: NodeId,
     pub(crate) slot: Slot,
     pub(crate) locator: SocketAddr,
     /// Where it has proven to be: what is relayed to it goes nowhere else.
@@ -49,6 +51,8 @@ pub(crate) struct Limits {
     pub(crate) flood: RateLimit,
     /// Its control messages.
     pub(crate) control: RateLimit,
+    /// What people are told of it.
+    pub(crate) alarms: Alarms,
 }
 
 /// A locator as three words, which hash in half the time of a [`SocketAddr`]. An IPv4 address has the place

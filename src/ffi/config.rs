@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use core::time::Duration;
 
 use crate::ffi::memory::{self, Extensible};
-use crate::ffi::status::{Error, LEON_E_CONFIG, LEON_E_UNSUPPORTED, sentence};
+use crate::ffi::status::{Error, LEON_E_CONFIG, LEON_E_TEXT, LEON_E_UNSUPPORTED, sentence};
 use crate::ffi::types::{leon_address, leon_id, leon_key, segment};
 use crate::{Cipher, Config, Keys, NetworkKey, SecretKey, Security, Segment};
 
@@ -47,7 +47,7 @@ pub struct leon_config {
     /// from them. Required.
     pub entropy: *const leon_key,
     /// When this life of the node began, in a unit that never goes back over restarts: nanoseconds of the wall
-    /// clock will do. A higher one replaces the former life. Required; with a text it may be in there.
+    /// clock will do. A higher one replaces the former life. Required, also with a text.
     pub incarnation: u64,
     /// Most datagrams that one `leon_datagram_out` may hold, up to 64, for UDP GSO. Default 1.
     pub max_segments: u32,
@@ -131,20 +131,62 @@ pub(super) unsafe fn read(from: *const leon_config) -> Result<Choice, Error> {
         let text = format_args!("config.max_segments is {}, not at most {MAX_SEGMENTS}", given.max_segments);
         return Err(Error::new(LEON_E_CONFIG, text));
     }
+    if given.incarnation == 0 {
+        return Err(Error::new(LEON_E_CONFIG, "config.incarnation is 0: it tells the lives of a node apart"));
+    }
     // SAFETY: the caller's word.
     let entropy = unsafe { memory::read(given.entropy, "config.entropy")? };
     let config = match given.format {
         // SAFETY: the caller's word.
         LEON_FORMAT_STRUCT => unsafe { of_fields(&given, entropy.bytes)? },
-        LEON_FORMAT_TOML | LEON_FORMAT_JSON => {
-            return Err(unknown("format", given.format));
-        }
+        // SAFETY: the caller's word.
+        LEON_FORMAT_TOML | LEON_FORMAT_JSON => unsafe { of_text(&given, entropy.bytes)? },
         other => return Err(unknown("format", other)),
     };
-    if config.incarnation == 0 {
-        return Err(Error::new(LEON_E_CONFIG, "config.incarnation is 0: it tells a node's lives apart"));
-    }
     Ok(Choice { config, max_segments: given.max_segments.max(1) as usize })
+}
+
+/// The configuration that stands in a text.
+///
+/// # Safety
+///
+/// As for [`read`].
+unsafe fn of_text(given: &leon_config, entropy: [u8; 32]) -> Result<Config, Error> {
+    if has_fields(given) {
+        let text = "config.format says that the fields stand in config.text, but some are set in the struct";
+        return Err(Error::new(LEON_E_UNSUPPORTED, text));
+    }
+    // SAFETY: the caller's word.
+    let text = unsafe { memory::array(given.text.cast::<u8>(), given.text_len) };
+    let text = text.map_err(|error| in_field(error.into(), "text"))?;
+    let text = str::from_utf8(text).map_err(|_| Error::new(LEON_E_TEXT, "config.text is not UTF-8"))?;
+    let is_toml = given.format == LEON_FORMAT_TOML;
+    let parsed = if is_toml { Config::from_toml(text, entropy) } else { Config::from_json(text, entropy) };
+    let mut config = parsed.map_err(|error| Error::new(LEON_E_CONFIG, error))?;
+    config.incarnation = given.incarnation;
+    Ok(config)
+}
+
+/// True if a field is set that stands in the text.
+fn has_fields(given: &leon_config) -> bool {
+    let numbers = [
+        given.security,
+        given.cipher,
+        given.underlay_mtu,
+        given.max_members,
+        given.fdb_capacity,
+        given.fdb_ageing_s,
+        given.ping_interval_ms,
+        given.relay_charge_ns,
+        given.relay_limit,
+        given.flood_limit,
+    ];
+    let keys = [given.secret_key, given.network_key];
+    let ids = [given.allowed, given.id];
+    numbers != [0; 10]
+        || given.locator != leon_address::NONE
+        || !(given.name.is_null() && given.seeds.is_null() && given.segments.is_null())
+        || !(keys.iter().all(|key| key.is_null()) && ids.iter().all(|id| id.is_null()))
 }
 
 /// The configuration that stands in the struct.

@@ -101,8 +101,10 @@ pub const LEON_COUNTER_DROP_MEMBER_LIMIT: u32 = 45;
 pub const LEON_COUNTER_DROP_MAC_TABLE_FULL: u32 = 46;
 /// Host not learned: its member has used up its share of the FDB.
 pub const LEON_COUNTER_DROP_MAC_QUOTA: u32 = 47;
+/// Frames whose host had been announced elsewhere within the last 2 s, and was left there.
+pub const LEON_COUNTER_MAC_HELD: u32 = 48;
 /// One more than the largest number of a counter in this version.
-pub const LEON_COUNTER_COUNT: usize = 48;
+pub const LEON_COUNTER_COUNT: usize = 49;
 
 /// Every counter of the engine, in the order of its number, with its name in C. Later ones are appended.
 const COUNTERS: &[(Counter, &core::ffi::CStr)] = &[
@@ -152,6 +154,7 @@ const COUNTERS: &[(Counter, &core::ffi::CStr)] = &[
     (Counter::MemberLimit, c"drop_member_limit"),
     (Counter::MacTableFull, c"drop_mac_table_full"),
     (Counter::MacQuota, c"drop_mac_quota"),
+    (Counter::MacHeld, c"mac_held"),
 ];
 
 /// The number of the first of them.

@@ -4,12 +4,16 @@ use core::ffi::c_char;
 use core::ptr;
 use std::sync::Arc;
 
+use crate::HostError;
 use crate::ffi::call::{Core, ENGINES, with_engine, without_engine};
 use crate::ffi::callbacks::{Callbacks, leon_callbacks};
 use crate::ffi::config::{self, leon_config};
 use crate::ffi::memory;
-use crate::ffi::status::{Error, LEON_E_ABI, LEON_E_PANIC, LEON_OK, leon_status, sentence};
-use crate::ffi::types::{LEON_TIME_NEVER, leon_id, leon_time};
+use crate::ffi::status::{
+    Error, LEON_E_ABI, LEON_E_HOST_LIMIT, LEON_E_NOT_FOUND, LEON_E_PANIC, LEON_E_RANGE, LEON_OK, leon_status,
+    sentence,
+};
+use crate::ffi::types::{LEON_TIME_NEVER, leon_host_key, leon_id, leon_time};
 
 /// The number of this ABI, that of the SONAME. It changes when a program would have to be compiled anew.
 pub const LEON_ABI_VERSION: u32 = 0;
@@ -220,6 +224,73 @@ pub unsafe extern "C" fn leon_engine_set_allowed(
         let list = (!allowed.is_null()).then(|| list.iter().map(|id| id.to_rust()).collect());
         let now = core.now(now)?;
         core.with_sink(|engine, sink| engine.set_allowed(list, now, sink));
+        Ok(())
+    })
+}
+
+/// Tells all members that a host is on the local network, for those who know: a virtual machine has started here, or
+/// has come from elsewhere. Frames for the host then come here without one having been heard of it, and it is not
+/// forgotten when it is silent. It stays announced until it is withdrawn or this node leaves; where several nodes
+/// announce it, the latest announcement counts.
+///
+/// @param engine the engine
+/// @param host   the host
+/// @param now    the caller's clock
+/// @return `LEON_OK`; `LEON_E_RANGE` if no host can be such; `LEON_E_NOT_FOUND` if this node does not serve its segment;
+///         or another error
+/// @thread any thread, at any time
+/// @reentrancy may be called from inside a callback; runs callbacks
+/// @ownership none passes
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOT_FOUND,
+///         LEON_E_HOST_LIMIT, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn leon_engine_announce_host(
+    engine: *mut leon_engine,
+    host: *const leon_host_key,
+    now: leon_time,
+) -> leon_status {
+    with_engine(engine.addr(), |core| {
+        // SAFETY: the caller's word.
+        let host = unsafe { memory::read(host, "host")? }.to_rust()?;
+        let now = core.now(now)?;
+        let mut result = Ok(());
+        core.with_sink(|engine, sink| result = engine.announce_host(host, now, sink));
+        result.map_err(|error| Error::new(status_of(error), error))
+    })
+}
+
+fn status_of(error: HostError) -> leon_status {
+    match error {
+        HostError::Vlan(_) | HostError::GroupAddress(_) => LEON_E_RANGE,
+        HostError::Segment(_) => LEON_E_NOT_FOUND,
+        HostError::TooMany | HostError::Outbid => LEON_E_HOST_LIMIT,
+    }
+}
+
+/// Takes back what `leon_engine_announce_host` said: the host has stopped, or has gone elsewhere. Members that still
+/// have it here forget it. Does nothing if it is not announced here.
+///
+/// @param engine the engine
+/// @param host   the host
+/// @param now    the caller's clock
+/// @return `LEON_OK`, or the error
+/// @thread any thread, at any time
+/// @reentrancy may be called from inside a callback; runs callbacks
+/// @ownership none passes
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn leon_engine_withdraw_host(
+    engine: *mut leon_engine,
+    host: *const leon_host_key,
+    now: leon_time,
+) -> leon_status {
+    with_engine(engine.addr(), |core| {
+        // SAFETY: the caller's word.
+        let host = unsafe { memory::read(host, "host")? }.to_rust()?;
+        let now = core.now(now)?;
+        core.with_sink(|engine, sink| engine.withdraw_host(host, now, sink));
         Ok(())
     })
 }

@@ -1,14 +1,12 @@
 //! Events as C sees them: one flat struct, and a line of text.
 
 use core::ffi::{CStr, c_char};
-use core::mem::offset_of;
 use core::ptr;
 use std::ffi::CString;
 
 use crate::ffi::callbacks::{LEON_LOG_ERROR, LEON_LOG_INFO, LEON_LOG_WARN};
-use crate::ffi::memory::Extensible;
-use crate::ffi::types::{leon_address, leon_id};
-use crate::{Event, PathCause, RejectReason};
+use crate::ffi::types::{leon_address, leon_host_key, leon_id};
+use crate::{Event, NodeId, PathCause, RejectReason};
 
 /// A seed has answered: this node holds the member list and is announcing itself. `address`: the member that sent
 /// the list.
@@ -39,6 +37,18 @@ pub const LEON_EVENT_LINK_DOWN: u32 = 11;
 /// Frames for `member` take another path from now on. `path`: relays in order, the destination last; `reason`: why,
 /// one of `LEON_CAUSE_*`.
 pub const LEON_EVENT_PATH_CHANGED: u32 = 12;
+
+/// `host` is behind `member` now, and was behind `from`; an identity of zeros is the local network. At most some a
+/// second: a hint, while `leon_engine_hosts` tells all.
+pub const LEON_EVENT_HOST_MOVED: u32 = 13;
+/// `host` has moved five times within three minutes, last from `from` to `member`: there is a loop in the networks
+/// that are joined, or two hosts have one address, or somebody claims the address of another.
+pub const LEON_EVENT_HOST_FLAPPING: u32 = 14;
+/// `member` sends more frames to all hosts of this site than `flood_limit` allows; the excess is dropped.
+pub const LEON_EVENT_FLOOD_LIMITED: u32 = 15;
+/// There is no room in the FDB for a host behind `member`, or on the local network if that is zeros: all is full,
+/// or the member has used up its share. Frames for that host go to all members.
+pub const LEON_EVENT_HOST_LIMIT: u32 = 16;
 
 /// The first path to a new member.
 pub const LEON_CAUSE_NEW: u32 = 1;
@@ -83,14 +93,10 @@ pub struct leon_event {
     pub path_len: usize,
     /// Why; of what kind of reason the event's kind says.
     pub reason: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-// SAFETY: integers and pointers; zero is a value of each; the size first.
-unsafe impl Extensible for leon_event {
-    const NAME: &'static str = "event";
-    const FIRST: usize = offset_of!(leon_event, reserved) + size_of::<u32>();
+    /// A host.
+    pub host: leon_host_key,
+    /// The member that it was behind.
+    pub from: leon_id,
 }
 
 impl leon_event {
@@ -116,7 +122,8 @@ impl leon_event {
             path: pointer(&path),
             path_len: path.len(),
             reason: 0,
-            reserved: 0,
+            host: leon_host_key::NONE,
+            from: leon_id::ZERO,
         };
         match event {
             Event::ListFetched { from } => out.address = (*from).into(),
@@ -130,6 +137,13 @@ impl leon_event {
             | Event::MemberRemoved { id, .. }
             | Event::LinkUp { id }
             | Event::LinkDown { id } => out.member = (*id).into(),
+            Event::HostMoved { host, from, to } | Event::HostFlapping { host, from, to } => {
+                out.host = (*host).into();
+                out.member = place(*to);
+                out.from = place(*from);
+            }
+            Event::FloodLimited { member } => out.member = (*member).into(),
+            Event::HostLimit { member } => out.member = place(*member),
             Event::SeedsSilent { .. } => {}
             Event::SecurityMismatch { from, is_theirs_none } => {
                 out.address = (*from).into();
@@ -146,6 +160,11 @@ impl leon_event {
         }
         take(&out);
     }
+}
+
+/// A member, or the local network.
+fn place(member: Option<NodeId>) -> leon_id {
+    member.map_or(leon_id::ZERO, leon_id::from)
 }
 
 fn pointer<T>(items: &[T]) -> *const T {
@@ -176,6 +195,10 @@ fn kind_of(event: &Event) -> u32 {
         Event::LinkUp { .. } => LEON_EVENT_LINK_UP,
         Event::LinkDown { .. } => LEON_EVENT_LINK_DOWN,
         Event::PathChanged { .. } => LEON_EVENT_PATH_CHANGED,
+        Event::HostMoved { .. } => LEON_EVENT_HOST_MOVED,
+        Event::HostFlapping { .. } => LEON_EVENT_HOST_FLAPPING,
+        Event::FloodLimited { .. } => LEON_EVENT_FLOOD_LIMITED,
+        Event::HostLimit { .. } => LEON_EVENT_HOST_LIMIT,
     }
 }
 
@@ -212,7 +235,10 @@ impl EventText {
             Event::MemberFailed { .. }
             | Event::SeedsSilent { .. }
             | Event::SecurityMismatch { .. }
-            | Event::LinkDown { .. } => LEON_LOG_WARN,
+            | Event::LinkDown { .. }
+            | Event::HostFlapping { .. }
+            | Event::FloodLimited { .. }
+            | Event::HostLimit { .. } => LEON_LOG_WARN,
             _ => LEON_LOG_INFO,
         };
         EventText { level, id: kind_of(event), line: CString::new(event.to_string()).unwrap_or_default() }

@@ -13,9 +13,10 @@ use crate::ffi::engine::leon_engine;
 use crate::ffi::memory::{self, Extensible};
 use crate::ffi::status::leon_status;
 use crate::ffi::types::{
-    LEON_NAME_SIZE, LEON_PATH_MAX, LEON_TIME_NEVER, characters, leon_address, leon_id, leon_mac, leon_time,
+    LEON_NAME_SIZE, LEON_PATH_MAX, LEON_TIME_NEVER, characters, leon_address, leon_host_key, leon_id,
+    leon_time,
 };
-use crate::{HostStatus, LinkStatus, MemberState, MemberStatus, Status};
+use crate::{Host, HostOrigin, HostStatus, LinkStatus, MemberState, MemberStatus, Status};
 
 /// In the list; frames are sent to it.
 pub const LEON_MEMBER_ALIVE: u32 = 1;
@@ -115,22 +116,27 @@ pub const LEON_HOST_LOCAL: u32 = 1;
 /// The host is behind a member.
 pub const LEON_HOST_REMOTE: u32 = 2;
 
+/// From a frame that the host has sent. Forgotten when the host is silent for too long.
+pub const LEON_ORIGIN_LEARNED: u32 = 1;
+/// From the word of the node it is at. Stays until that is withdrawn, or the node is gone.
+pub const LEON_ORIGIN_ANNOUNCED: u32 = 2;
+
 /// One host in the FDB, an element of an array.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct leon_host {
     /// The member it sits behind, with `LEON_HOST_REMOTE`.
     pub member: leon_id,
-    /// How long ago it last sent a frame, in nanoseconds, to the second.
+    /// How long ago it last sent a frame if it was learned, or was announced, in nanoseconds, to the second.
     pub age_ns: u64,
-    /// The segment it was seen in.
-    pub segment: u32,
+    /// Which host.
+    pub key: leon_host_key,
     /// One of `LEON_HOST_*`.
     pub place: u32,
-    /// Its VLAN id; 0 for untagged frames.
-    pub vlan: u16,
-    /// Its address.
-    pub mac: leon_mac,
+    /// How the node came to know that: one of `LEON_ORIGIN_*`.
+    pub origin: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Tells about an engine as a whole.
@@ -310,15 +316,19 @@ fn member(member: &MemberStatus) -> leon_member {
         jitter_ns: nanos(member.jitter),
         path_cost_ns: nanos(member.path_cost),
         direct_cost_ns: nanos(member.direct_cost),
-        state: match member.state {
-            MemberState::Alive => LEON_MEMBER_ALIVE,
-            MemberState::Failed => LEON_MEMBER_FAILED,
-            MemberState::Left => LEON_MEMBER_LEFT,
-        },
+        state: state(member.state),
         loss_ppm: (member.loss * 1e6).round() as u32,
         path,
         path_len: member.path.len() as u32,
         reserved: 0,
+    }
+}
+
+pub(super) fn state(state: MemberState) -> u32 {
+    match state {
+        MemberState::Alive => LEON_MEMBER_ALIVE,
+        MemberState::Failed => LEON_MEMBER_FAILED,
+        MemberState::Left => LEON_MEMBER_LEFT,
     }
 }
 
@@ -337,13 +347,16 @@ fn host(host: &HostStatus) -> leon_host {
     leon_host {
         member: host.member.map_or(leon_id::ZERO, leon_id::from),
         age_ns: nanos(Some(host.age)),
-        segment: host.segment.id(),
+        key: Host { segment: host.segment, vlan: host.vlan, mac: host.mac }.into(),
         place: if host.member.is_some() { LEON_HOST_REMOTE } else { LEON_HOST_LOCAL },
-        vlan: host.vlan,
-        mac: leon_mac { bytes: host.mac.0 },
+        origin: match host.origin {
+            HostOrigin::Learned => LEON_ORIGIN_LEARNED,
+            HostOrigin::Announced => LEON_ORIGIN_ANNOUNCED,
+        },
+        reserved: 0,
     }
 }
 
-fn nanos(duration: Option<Duration>) -> u64 {
+pub(super) fn nanos(duration: Option<Duration>) -> u64 {
     duration.map_or(LEON_UNKNOWN, crate::time::nanos)
 }

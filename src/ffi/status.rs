@@ -42,7 +42,7 @@ pub const LEON_E_ADDRESS: leon_status = -13;
 pub const LEON_E_TEXT: leon_status = -14;
 /// The caller's memory is too small for the answer. The count says how much is needed.
 pub const LEON_E_SPACE: leon_status = -15;
-/// Nothing by that name: no such member.
+/// No such member, or no such segment at this node.
 pub const LEON_E_NOT_FOUND: leon_status = -16;
 /// A value is out of its range; the text says which.
 pub const LEON_E_RANGE: leon_status = -17;
@@ -55,6 +55,9 @@ pub const LEON_E_AGAIN: leon_status = -20;
 /// The process has forked since the engine was made: to go on in the child would use nonces twice. The child
 /// can only free it.
 pub const LEON_E_FORKED: leon_status = -21;
+/// The host cannot be announced: this node announces as many as it may, or another member has used the last
+/// sequence number for it; the text says which.
+pub const LEON_E_HOST_LIMIT: leon_status = -22;
 
 /// Every status with its sentence.
 const SENTENCES: &[(leon_status, &core::ffi::CStr)] = &[
@@ -74,12 +77,13 @@ const SENTENCES: &[(leon_status, &core::ffi::CStr)] = &[
     (LEON_E_ADDRESS, c"an address is neither IPv4 nor IPv6"),
     (LEON_E_TEXT, c"a text is malformed"),
     (LEON_E_SPACE, c"the memory for the answer is too small"),
-    (LEON_E_NOT_FOUND, c"no such member"),
+    (LEON_E_NOT_FOUND, c"no such member, or no such segment at this node"),
     (LEON_E_RANGE, c"a value is out of its range"),
     (LEON_E_CALLBACK, c"a callback that leon cannot do without is NULL"),
     (LEON_E_NOMEM, c"no more memory, or no more handles"),
     (LEON_E_AGAIN, c"more bytes are needed"),
     (LEON_E_FORKED, c"the process has forked since the engine was made; the child can only free it"),
+    (LEON_E_HOST_LIMIT, c"the host cannot be announced"),
 ];
 
 /// Why a call failed: the status, and a sentence about this very case where there is more to say.

@@ -8,7 +8,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use zeroize::Zeroize;
 
 use crate::ffi::status::{Error, LEON_E_ADDRESS, LEON_E_RANGE};
-use crate::{NodeId, Segment};
+use crate::{Host, MacAddr, NodeId, Segment};
 
 /// An instant of the caller's monotonic clock, in nanoseconds since a zero of the caller's choice. All instants
 /// given to one engine come from one clock. If one goes back, the earlier one counts instead, and
@@ -94,6 +94,19 @@ pub struct leon_frame_in {
     pub dropped: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// A host of one of the networks that leon extends. Equal addresses in two segments, or in two VLANs of one segment,
+/// are two hosts. 12 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct leon_host_key {
+    /// The segment it belongs to, below 2^24.
+    pub segment: u32,
+    /// The id of the outermost VLAN tag of its frames; 0 if they have none.
+    pub vlan: u16,
+    /// Its address, a unicast one.
+    pub mac: leon_mac,
 }
 
 /// A flag of a frame: `data` may be read, not written, as the memory of a guest; costs a copy.
@@ -238,6 +251,21 @@ impl From<SocketAddr> for leon_address {
             }
         }
         out
+    }
+}
+
+impl leon_host_key {
+    pub(super) const NONE: leon_host_key =
+        leon_host_key { segment: 0, vlan: 0, mac: leon_mac { bytes: [0; 6] } };
+
+    pub(super) fn to_rust(self) -> Result<Host, Error> {
+        Ok(Host { segment: segment(self.segment)?, vlan: self.vlan, mac: MacAddr(self.mac.bytes) })
+    }
+}
+
+impl From<Host> for leon_host_key {
+    fn from(host: Host) -> Self {
+        leon_host_key { segment: host.segment.id(), vlan: host.vlan, mac: leon_mac { bytes: host.mac.0 } }
     }
 }
 

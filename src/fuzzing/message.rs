@@ -5,9 +5,12 @@ use core::net::SocketAddr;
 use crate::error::RejectReason;
 use crate::fuzzing::feed::Feed;
 use crate::fuzzing::mesh::{self, SITES};
+use crate::host::Host;
+use crate::mac::MacAddr;
 use crate::node::{NodeId, NodePrefix, Segment};
 use crate::sim::World;
 use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::record::{Record, RecordVersion};
 
 /// Most entries of a list or a row that a lie has.
@@ -17,7 +20,7 @@ const MAX_ENTRIES: usize = 4;
 pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &mut Feed<'_>) -> Message {
     let speaker = (0..SITES).find(|site| world.address(*site) == sender).unwrap_or(0);
     let lie = &mut Lie { world, speaker, tokens, feed };
-    match lie.feed.below(13) {
+    match lie.feed.below(15) {
         0 => Message::ListRequest { token: lie.number() },
         1 => Message::List {
             token: lie.number(),
@@ -31,25 +34,36 @@ pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &
             Message::JoinReject { version: lie.version(), reason: REASONS[lie.feed.below(REASONS.len())] }
         }
         5 => Message::Leave { version: lie.version() },
-        6 => {
-            Message::Ping(Ping { token: lie.number(), list_digest: lie.number(), row_version: lie.number() })
-        }
+        6 => Message::Ping(Ping {
+            token: lie.number(),
+            list_digest: lie.number(),
+            row_version: lie.number(),
+            hosts_version: lie.number(),
+        }),
         7 => Message::Pong(Pong {
             token: lie.number(),
             received_at: lie.number(),
             sent_at: lie.number(),
             row_version: lie.number(),
+            hosts_version: lie.number(),
         }),
         8 => {
             let (one, other) = (lie.number(), lie.number());
             let entries = (0..lie.feed.below(MAX_ENTRIES)).map(|_| lie.row_entry()).collect();
             let row = Row { from: one.min(other), to: one.max(other), entries };
-            Message::Row { list_digest: lie.number(), row }
+            Message::Row { list_digest: lie.number(), hosts_version: lie.number(), row }
         }
         9 => Message::Confirm,
         10 => Message::AddressChallenge { token: lie.number() },
         11 => Message::AddressResponse { token: lie.number() },
-        _ => Message::RowRequest { from: lie.number() },
+        12 => Message::RowRequest { from: lie.number() },
+        13 => {
+            let (one, other) = (lie.number(), lie.number());
+            let entries = (0..lie.feed.below(MAX_ENTRIES)).map(|_| lie.host_entry()).collect();
+            let (from, to) = (one.min(other), one.max(other));
+            Message::Hosts(Hosts { forgotten: lie.number(), from, to, entries })
+        }
+        _ => Message::HostsRequest { from: lie.number() },
     }
 }
 
@@ -118,6 +132,19 @@ impl Lie<'_, '_> {
         let site = self.feed.below(SITES + 1);
         let locator = if site == SITES { mesh::stranger(self.feed.u8()) } else { self.world.address(site) };
         Listed { id, version, locator }
+    }
+
+    /// Of a host of a site, or of another.
+    fn host_entry(&mut self) -> HostEntry {
+        let any = Host {
+            segment: Segment::new(self.feed.u8().into()).unwrap_or_default(),
+            vlan: self.feed.u16() % 4095,
+            mac: MacAddr([2, 0, 0, 0, 0, self.feed.u8()]),
+        };
+        let site = self.feed.below(SITES + 1);
+        let host = if site == SITES { any } else { self.world.host(site).name() };
+        let state = if self.feed.below(4) == 0 { HostState::Withdrawn } else { HostState::Present };
+        HostEntry { host, announcement: Announcement { sequence: self.number() as u32, state } }
     }
 
     fn row_entry(&mut self) -> RowEntry {

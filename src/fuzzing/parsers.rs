@@ -88,6 +88,12 @@ pub fn control(bytes: &[u8]) {
         Message::List { entries, .. } => entries.iter().for_each(|listed| is_reachable(listed.locator)),
         Message::Join { record, .. } | Message::JoinAck { record, .. } => in_bounds(record),
         Message::Row { row, .. } => assert!(row.from <= row.to, "{row:?}"),
+        Message::Hosts(hosts) => {
+            assert!(hosts.from <= hosts.to, "{hosts:?}");
+            for entry in &hosts.entries {
+                assert!(entry.host.check().is_ok(), "{entry:?} is of no host");
+            }
+        }
         _ => {}
     }
 }

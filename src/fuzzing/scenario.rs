@@ -52,7 +52,11 @@ fn op(feed: &mut Feed<'_>, left_ms: &mut u64) -> Op {
         15 => Op::MoveHost { host: feed.u8().into(), to: feed.u8().into() },
         16 => inject(feed),
         17 => Op::Replay { to: feed.u8().into(), count: 1 + feed.below(20) },
-        18..=20 => pause(u64::from(feed.u8()) * 10, left_ms),
+        18 | 19 => pause(u64::from(feed.u8()) * 10, left_ms),
+        20 => {
+            let (host, at) = (feed.u8().into(), feed.u8().into());
+            if feed.below(3) == 0 { Op::WithdrawHost { host, at } } else { Op::AnnounceHost { host, at } }
+        }
         _ => pause(u64::from(feed.u8()) * 200, left_ms),
     }
 }

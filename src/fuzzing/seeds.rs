@@ -5,10 +5,13 @@ use core::net::SocketAddr;
 use crate::config::Cipher;
 use crate::error::RejectReason;
 use crate::fuzzing::mesh;
+use crate::host::Host;
+use crate::mac::MacAddr;
 use crate::node::{NodeId, NodePrefix, Segment};
 use crate::sim::Dice;
 use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
 use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
+use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::record::{Record, RecordVersion};
 
 /// How many rolls of the dice each target gets that takes choices.
@@ -79,6 +82,14 @@ fn handshake_bodies() -> Vec<Vec<u8>> {
     introductions.iter().cloned().chain(answers).chain(others).collect()
 }
 
+fn host_entries() -> Vec<HostEntry> {
+    let entry = |vlan, sequence, state| HostEntry {
+        host: Host { segment: Segment::DEFAULT, vlan, mac: MacAddr([2, 0, 0, 0, 0, 1]) },
+        announcement: Announcement { sequence, state },
+    };
+    vec![entry(0, 0, HostState::Present), entry(4094, u32::MAX, HostState::Withdrawn)]
+}
+
 /// One of each kind, with every reason.
 fn messages() -> Vec<Message> {
     let [one, other] = [records().remove(0), records().remove(1)];
@@ -92,16 +103,19 @@ fn messages() -> Vec<Message> {
         Message::Join { record: one.clone(), known: RecordVersion::default() },
         Message::JoinAck { known: version, record: other.clone() },
         Message::Leave { version },
-        Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3 }),
-        Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4 }),
+        Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3, hosts_version: 4 }),
+        Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4, hosts_version: 5 }),
         Message::Row {
             list_digest: 5,
+            hosts_version: 6,
             row: Row { from: 1, to: 3, entries: vec![entry(9, link(32_000)), entry(10, None)] },
         },
         Message::RowRequest { from: 7 },
         Message::Confirm,
         Message::AddressChallenge { token: 12 },
         Message::AddressResponse { token: 12 },
+        Message::Hosts(Hosts { forgotten: 1, from: 2, to: 4, entries: host_entries() }),
+        Message::HostsRequest { from: 7 },
     ];
     let reasons =
         [RejectReason::NameTaken, RejectReason::IdTaken, RejectReason::LocatorTaken, RejectReason::ListFull];

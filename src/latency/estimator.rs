@@ -65,6 +65,11 @@ impl Estimator {
         self.samples
     }
 
+    /// When the last answer came, if one did.
+    pub(crate) fn last_answer_at(&self) -> Option<Time> {
+        (self.samples > 0).then_some(self.last_at)
+    }
+
     /// Round-trip time averaged over about 3 s.
     pub(crate) fn fast(&self) -> Duration {
         Duration::from_nanos(self.fast)

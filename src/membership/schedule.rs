@@ -224,7 +224,7 @@ impl Membership {
     fn repeat_leave(&mut self, repeats: u8) {
         let leave = Message::Leave { version: self.own.version };
         // The relay of a path may be told first, and then relays for this node no more.
-        let send = if repeats % 2 == 0 { Output::SendDirect } else { Output::Send };
+        let send = if repeats.is_multiple_of(2) { Output::SendDirect } else { Output::Send };
         let leaves = self.list.all_alive().map(|record| send(record.id.prefix(), leave.clone()));
         self.outputs.extend(leaves);
         self.phase = match repeats.checked_sub(1) {

@@ -3,6 +3,7 @@
 //! Dijkstra over the latency database gives the best paths of the moment; hysteresis decides when a best
 //! path is worth leaving the present one for. Knows nothing of how latencies are measured or frames sent.
 
+mod candidates;
 pub(crate) mod dijkstra;
 mod path;
 
@@ -11,8 +12,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use crate::node::NodePrefix;
-use crate::time::nanos;
+use crate::time::{Time, nanos};
 use crate::wire::control::LinkLatency;
+pub(crate) use candidates::{Candidate, Standing};
 use dijkstra::{Graph, Reach};
 pub(crate) use path::{Cost, Path};
 
@@ -23,6 +25,7 @@ const HYSTERESIS_SHARE: u64 = 20;
 
 /// Why a path was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum PathCause {
     /// The first path to a new member.
@@ -46,6 +49,40 @@ impl fmt::Display for PathCause {
     }
 }
 
+/// One of the two averages by which paths are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Estimate {
+    /// The average over about 3 s.
+    Fast,
+    /// The average over about 30 s.
+    Slow,
+    /// Both of them.
+    Both,
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Estimate::Fast => "the fast estimate",
+            Estimate::Slow => "the slow estimate",
+            Estimate::Both => "both estimates",
+        })
+    }
+}
+
+impl Estimate {
+    /// The averages for which something holds, if it does for any.
+    fn of(fast: bool, slow: bool) -> Option<Self> {
+        match (fast, slow) {
+            (true, true) => Some(Estimate::Both),
+            (true, false) => Some(Estimate::Fast),
+            (false, true) => Some(Estimate::Slow),
+            (false, false) => None,
+        }
+    }
+}
+
 /// The path to a member is another one now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -61,32 +98,102 @@ pub(crate) struct Selection {
     pub(crate) unreachable: Vec<NodePrefix>,
 }
 
+/// When and why the path to a member became what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LastChange {
+    pub(crate) at: Time,
+    pub(crate) cause: PathCause,
+    /// The path before; `None` if there was none.
+    pub(crate) former: Option<Path>,
+}
+
+/// Where a choice stands between two selections.
+#[derive(Debug)]
+enum Present {
+    /// Frames take this path.
+    Path(Path),
+    /// A relay of this path is gone; frames go straight until the next selection.
+    Lost(Path),
+}
+
+/// What is chosen for one member.
+#[derive(Debug)]
+struct Choice {
+    present: Present,
+    /// The lowest measured path at the last selection, whether or not it was worth changing to.
+    lowest: Option<Path>,
+    last_change: LastChange,
+}
+
+/// What is to be done about the path to a member.
+struct Decision {
+    /// What another path has to be better than; `None` if the present path has no cost.
+    bar: Option<Cost>,
+    change: Option<(Path, PathCause)>,
+}
+
+/// How a cost compares with another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    /// Lower by more than the hysteresis on both estimates.
+    Better,
+    /// Lower on both, but not by more than the hysteresis on these.
+    WithinHysteresis(Estimate),
+    /// As high or higher on these.
+    CostsMore(Estimate),
+}
+
 /// The chosen paths.
 #[derive(Debug)]
 pub(crate) struct Router {
     own: NodePrefix,
     relay_charge: Duration,
-    paths: BTreeMap<NodePrefix, Path>,
+    choices: BTreeMap<NodePrefix, Choice>,
 }
 
 impl Router {
     pub(crate) fn new(own: NodePrefix, relay_charge: Duration) -> Self {
-        Router { own, relay_charge, paths: BTreeMap::new() }
+        Router { own, relay_charge, choices: BTreeMap::new() }
     }
 
     /// The path to a member: direct until one is chosen.
     pub(crate) fn path(&self, to: NodePrefix) -> Path {
-        self.paths.get(&to).cloned().unwrap_or_else(|| Path::direct(to))
+        match self.choices.get(&to).map(|choice| &choice.present) {
+            Some(Present::Path(path)) => path.clone(),
+            Some(Present::Lost(_)) | None => Path::direct(to),
+        }
+    }
+
+    /// When and why the path to a member was last changed, if one was ever chosen.
+    pub(crate) fn last_change(&self, to: NodePrefix) -> Option<&LastChange> {
+        self.choices.get(&to).map(|choice| &choice.last_change)
+    }
+
+    /// What passing through each relay adds to a path.
+    pub(crate) fn relay_charge(&self) -> Duration {
+        self.relay_charge
     }
 
     /// True if a chosen path has the link between these two.
     pub(crate) fn uses(&self, from: NodePrefix, to: NodePrefix) -> bool {
-        self.paths.values().any(|path| path.links(self.own).any(|link| link == (from, to)))
+        let has_link = |choice: &Choice| match &choice.present {
+            Present::Path(path) => path.links(self.own).any(|link| link == (from, to)),
+            Present::Lost(_) => false,
+        };
+        self.choices.values().any(has_link)
     }
 
-    /// Drops the path to a member that is gone, and those through it.
+    /// Drops the path to a member that is gone, and leaves those through it.
     pub(crate) fn remove(&mut self, member: NodePrefix) {
-        self.paths.retain(|_, path| !path.hops().contains(&member));
+        self.choices.remove(&member);
+        for choice in self.choices.values_mut() {
+            choice.lowest.take_if(|path| path.hops().contains(&member));
+            if let Present::Path(path) = &choice.present
+                && path.hops().contains(&member)
+            {
+                choice.present = Present::Lost(path.clone());
+            }
+        }
     }
 
     /// What a path costs now, or `None` if a link of it is down or unmeasured.
@@ -105,13 +212,12 @@ impl Router {
         nodes: &[NodePrefix],
         links: impl Iterator<Item = (usize, usize, LinkLatency)>,
         link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
+        now: Time,
     ) -> Selection {
         let Some(source) = nodes.iter().position(|node| *node == self.own) else {
             return Selection::default();
         };
-        let charge = nanos(self.relay_charge);
-        // Charging every link for a relay, the first too, leaves the order of the totals as it is.
-        let links = links.map(|(from, to, link)| (from, to, Cost::of_link(link).worse() + charge));
+        let links = links.map(|(from, to, link)| (from, to, self.weight(link)));
         let best = Graph::new(nodes.len(), links).lowest_paths(source);
         let mut selection = Selection::default();
         let others = nodes.iter().copied().zip(best).filter(|(node, _)| *node != self.own);
@@ -124,38 +230,71 @@ impl Router {
                     None
                 }
             };
-            if let Some((path, cause)) = self.choose(to, best, &link) {
-                self.paths.insert(to, path);
+            if let Some((path, cause)) = self.decide(to, best.clone(), &link).change {
+                self.change(to, path, cause, now);
                 selection.changes.push(Change { to, cause });
+            }
+            if let Some(choice) = self.choices.get_mut(&to) {
+                choice.lowest = best;
             }
         }
         selection
     }
 
-    /// The path to change to, if any, where `best` is the best measured one.
-    fn choose(
+    /// What a link counts for in the order of paths. Charging every link for a relay, the first too, leaves
+    /// the order of the totals as it is.
+    fn weight(&self, link: LinkLatency) -> u64 {
+        Cost::of_link(link).worse().saturating_add(nanos(self.relay_charge))
+    }
+
+    fn change(&mut self, to: NodePrefix, path: Path, cause: PathCause, at: Time) {
+        let former = self.choices.remove(&to).map(|choice| match choice.present {
+            Present::Path(path) | Present::Lost(path) => path,
+        });
+        let last_change = LastChange { at, cause, former };
+        self.choices.insert(to, Choice { present: Present::Path(path), lowest: None, last_change });
+    }
+
+    /// What is to be done where `lowest` is the lowest measured path, if there is any.
+    fn decide(
         &self,
         to: NodePrefix,
-        best: Option<Path>,
+        lowest: Option<Path>,
         link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
-    ) -> Option<(Path, PathCause)> {
-        let Some(present) = self.paths.get(&to) else {
-            return Some((best.unwrap_or_else(|| Path::direct(to)), PathCause::New));
+    ) -> Decision {
+        let lowest = lowest.unwrap_or_else(|| Path::direct(to));
+        let present = match self.choices.get(&to).map(|choice| &choice.present) {
+            Some(Present::Path(path)) => path,
+            Some(Present::Lost(_)) => {
+                return Decision { bar: None, change: Some((lowest, PathCause::Dead)) };
+            }
+            None => return Decision { bar: None, change: Some((lowest, PathCause::New)) },
         };
-        let best = best.unwrap_or_else(|| Path::direct(to));
         let Some(cost) = self.cost(present, &link) else {
-            return (best != *present).then_some((best, PathCause::Dead));
+            let change = (lowest != *present).then_some((lowest, PathCause::Dead));
+            return Decision { bar: None, change };
         };
         let is_as_good = |direct: &Cost| direct.fast <= cost.fast && direct.slow <= cost.slow;
         let direct =
             self.cost(&Path::direct(to), &link).filter(|direct| !present.is_direct() && is_as_good(direct));
         let bar = direct.unwrap_or(cost);
-        let is_better = |best: Cost| is_better(best.fast, bar.fast) && is_better(best.slow, bar.slow);
-        if self.cost(&best, &link).is_some_and(is_better) {
-            return Some((best, PathCause::Better));
-        }
-        direct.map(|_| (Path::direct(to), PathCause::DirectAsGood))
+        let is_better = |lowest: Cost| compare(lowest, bar) == Comparison::Better;
+        let change = if self.cost(&lowest, &link).is_some_and(is_better) {
+            Some((lowest, PathCause::Better))
+        } else {
+            direct.map(|_| (Path::direct(to), PathCause::DirectAsGood))
+        };
+        Decision { bar: Some(bar), change }
     }
+}
+
+fn compare(candidate: Cost, bar: Cost) -> Comparison {
+    if let Some(estimate) = Estimate::of(candidate.fast >= bar.fast, candidate.slow >= bar.slow) {
+        return Comparison::CostsMore(estimate);
+    }
+    let is_within = |candidate, bar| !is_better(candidate, bar);
+    let within = Estimate::of(is_within(candidate.fast, bar.fast), is_within(candidate.slow, bar.slow));
+    within.map_or(Comparison::Better, Comparison::WithinHysteresis)
 }
 
 fn is_better(candidate: u64, present: u64) -> bool {
@@ -191,7 +330,7 @@ mod tests {
         let pairs = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
         let links = pairs.filter(|(from, to)| from != to);
         let links = links.filter_map(|(from, to)| Some((from, to, link(nodes[from], nodes[to])?)));
-        router.select(nodes, links, &link).changes
+        router.select(nodes, links, &link, Time::ZERO).changes
     }
 
     fn router() -> Router {
@@ -243,6 +382,19 @@ mod tests {
         };
         assert_eq!(select(0, 50_000, 0), [INAGI, SEOUL]);
         assert_eq!(select(40_000, 50_000, 20_000), [other, SEOUL]);
+    }
+
+    #[test]
+    fn a_path_whose_relay_is_gone_is_dead_and_remembered() {
+        let mut router = router();
+        select(&mut router, [4_000, 17_000, 32_000]);
+        let former = router.path(SEOUL);
+        router.remove(INAGI);
+        assert!(router.path(SEOUL).is_direct(), "until the next selection");
+        let link = |_, _| Some(LinkLatency { fast_us: 32_000, slow_us: 32_000, loss: 0 });
+        let changes = select_by(&mut router, &[OWN, SEOUL], link);
+        assert_eq!(changes, [Change { to: SEOUL, cause: PathCause::Dead }]);
+        assert_eq!(router.last_change(SEOUL).and_then(|change| change.former.clone()), Some(former));
     }
 
     #[test]

@@ -23,8 +23,13 @@ pub(crate) struct Cost {
 impl Cost {
     /// What a link with this latency costs.
     pub(crate) fn of_link(link: LinkLatency) -> Self {
-        let charge = loss_charge(link.loss);
+        let charge = Cost::of_loss(link);
         Cost { fast: u64::from(link.fast_us) * 1000 + charge, slow: u64::from(link.slow_us) * 1000 + charge }
+    }
+
+    /// What the loss of a link adds to its cost, in nanoseconds.
+    pub(crate) fn of_loss(link: LinkLatency) -> u64 {
+        loss_charge(link.loss)
     }
 
     pub(crate) fn plus(self, other: Cost) -> Self {

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::config::{Cipher, Keys, Security};
 use crate::error::RejectReason;
+use crate::host::Host;
 use crate::key::{self, NetworkKey, SecretKey};
+use crate::mac::MacAddr;
 use crate::node::{NodeId, Segment};
 use crate::rng::Rng;
 use crate::session::hop::{HopKey, HopStates};
@@ -20,6 +22,7 @@ use crate::session::{NO_COOKIE, OuterKey, SharedSeal};
 use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
 use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
 use crate::wire::header::{self, Fields};
+use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{
     KIND_CONTROL, KIND_FRAME, TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE, TYPE_TRANSPORT,
@@ -343,8 +346,9 @@ fn messages() -> Vec<Value> {
     let entries = vec![up, RowEntry { target: other.id.prefix(), link: None, ..up }];
     let (token, list_digest) = (0xa1a2_a3a4_a5a6_a7a8, 0xf1f2_f3f4_f5f6_f7f8);
     let (mine, known) = (one.version, other.version);
-    let ping = Ping { token, list_digest, row_version: 10 };
-    let pong = Pong { token, received_at: 1_000_000_000, sent_at: 1_000_050_000, row_version: 11 };
+    let ping = Ping { token, list_digest, row_version: 10, hosts_version: 12 };
+    let (received_at, sent_at) = (1_000_000_000, 1_000_050_000);
+    let pong = Pong { token, received_at, sent_at, row_version: 11, hosts_version: 13 };
     let (token_json, digest_json) = (hex(&token.to_be_bytes()), hex(&list_digest.to_be_bytes()));
     let entries_json = json!([
         { "target": hex(&one.id.0[..8]), "life": 0x0404_0c0c, "fast": 31_999, "slow": 32_000, "loss": 3 },
@@ -370,24 +374,36 @@ fn messages() -> Vec<Value> {
             json!({ "version": version_json(mine), "reason": 2 }),
         ),
         (Message::Leave { version: known }, json!({ "version": version_json(known) })),
-        (Message::Ping(ping), json!({ "token": token_json, "digest": digest_json, "row_version": 10 })),
+        (
+            Message::Ping(ping),
+            json!({ "token": token_json, "digest": digest_json, "row_version": 10, "hosts_version": 12 }),
+        ),
         (
             Message::Pong(pong),
             json!({
                 "token": token_json,
-                "received_at": 1_000_000_000,
-                "sent_at": 1_000_050_000,
+                "received_at": received_at,
+                "sent_at": sent_at,
                 "row_version": 11,
+                "hosts_version": 13,
             }),
         ),
         (
-            Message::Row { list_digest, row: Row { from: 5, to: 9, entries } },
-            json!({ "digest": digest_json, "from": 5, "to": 9, "entries": entries_json }),
+            Message::Row { list_digest, hosts_version: 12, row: Row { from: 5, to: 9, entries } },
+            json!({
+                "digest": digest_json,
+                "hosts_version": 12,
+                "from": 5,
+                "to": 9,
+                "entries": entries_json,
+            }),
         ),
         (Message::RowRequest { from: 5 }, json!({ "from": 5 })),
         (Message::Confirm, json!({})),
         (Message::AddressChallenge { token }, json!({ "token": token_json })),
         (Message::AddressResponse { token }, json!({ "token": token_json })),
+        hosts(),
+        (Message::HostsRequest { from: 5 }, json!({ "from": 5 })),
     ];
     let to_json = |(message, fields): &(Message, Value)| {
         let mut bytes = Vec::new();
@@ -395,6 +411,31 @@ fn messages() -> Vec<Value> {
         json!({ "type": bytes[0], "fields": fields, "bytes": hex(&bytes) })
     };
     all.iter().map(to_json).collect()
+}
+
+fn hosts() -> (Message, Value) {
+    let host = Host {
+        segment: Segment::new(0x00ab_cdef).expect("fits 24 bits"),
+        vlan: 7,
+        mac: MacAddr([2, 0, 0x5e, 0x10, 0, 1]),
+    };
+    let entry = |vlan, sequence, state| HostEntry {
+        host: Host { vlan, ..host },
+        announcement: Announcement { sequence, state },
+    };
+    let entries = vec![entry(7, 3, HostState::Present), entry(0, 0x0102_0304, HostState::Withdrawn)];
+    let to_json = |entry: &HostEntry| {
+        json!({
+            "segment": entry.host.segment.id(),
+            "vlan": entry.host.vlan,
+            "mac": hex(&entry.host.mac.0),
+            "sequence": entry.announcement.sequence,
+            "state": entry.announcement.state as u8,
+        })
+    };
+    let entries_json: Vec<Value> = entries.iter().map(to_json).collect();
+    let fields = json!({ "forgotten": 2, "from": 5, "to": 9, "entries": entries_json });
+    (Message::Hosts(Hosts { forgotten: 2, from: 5, to: 9, entries }), fields)
 }
 
 fn digest() -> Value {

@@ -38,6 +38,8 @@ pub enum Rule {
     ListsAgree,
     /// At rest all engines have one latency database.
     DatabasesAgree,
+    /// At rest all engines that have a host by announcement have it at one place, and none lacks it.
+    HostsAgree,
     /// At rest those links are up in the database that carry.
     LinksKnown,
     /// At rest paths cost at most what the oracle says, and the hysteresis.

@@ -31,6 +31,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// What engines call it.
+    pub fn name(&self) -> crate::Host {
+        crate::Host { segment: self.segment, vlan: self.vlan.unwrap_or(0), mac: self.mac }
+    }
+
     /// True if this host's network card accepts `frame`.
     pub(super) fn accepts(&self, frame: &[u8]) -> bool {
         let vlan = frame.get(12..16).filter(|tag| tag[..2] == VLAN_TAG);

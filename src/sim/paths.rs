@@ -6,6 +6,7 @@ use core::time::Duration;
 use crate::node::NodePrefix;
 use crate::route::Router;
 use crate::sim::oracle::Costs;
+use crate::time::Time;
 use crate::wire::control::LinkLatency;
 
 /// The path that a node would choose to each other one, as indices of the relays in order and the
@@ -24,7 +25,7 @@ pub fn select_paths(links: &Costs, from: usize, relay_charge: Duration) -> Vec<V
     let up = ends.filter(|(from, to)| from != to);
     let up = up.filter_map(|(from, to)| Some((from, to, link(prefix(from), prefix(to))?)));
     let mut router = Router::new(prefix(from), relay_charge);
-    router.select(&nodes, up, link);
+    router.select(&nodes, up, link, Time::ZERO);
     let hops = |node: usize| router.path(prefix(node)).hops().iter().map(|hop| hop.0 as usize).collect();
     (0..links.len()).map(|node| if node == from { Vec::new() } else { hops(node) }).collect()
 }

@@ -1,5 +1,5 @@
 //! What must hold once nothing changes any more: one list, one database, paths as good as the oracle's,
-//! every frame where it belongs.
+//! announced hosts at one place, every frame where it belongs.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use crate::sim::check::{Rule, Violation};
 use crate::sim::host::To;
 use crate::sim::oracle::{Costs, lowest_costs, path_cost};
 use crate::sim::world::World;
-use crate::{LinkStatus, MemberState, NodeId, Segment, Status};
+use crate::{Host, HostOrigin, LinkStatus, MemberState, NodeId, Segment, Status};
 
 impl World {
     /// What the engines disagree about, or what their common list differs from: `None` once all running
@@ -45,6 +45,36 @@ impl World {
             return Some(self.violation_at(sites[0], Rule::DatabasesAgree, detail));
         }
         databases
+    }
+
+    /// An announced host that two engines have at different places, or that one has at none. Where frames have moved
+    /// it meanwhile nothing is said.
+    pub fn lost_host(&self) -> Option<Violation> {
+        let mut announced: BTreeMap<Host, NodeId> = BTreeMap::new();
+        let mut all = Vec::new();
+        for site in self.running() {
+            let status = self.status(site)?;
+            let mut known = BTreeSet::new();
+            for found in &status.fdb {
+                let host = Host { segment: found.segment, vlan: found.vlan, mac: found.mac };
+                let place = found.member.unwrap_or(status.id);
+                known.insert(host);
+                if found.origin == HostOrigin::Announced && *announced.entry(host).or_insert(place) != place {
+                    let detail = format!("{host:?} is at {place}, elsewhere at {}", announced[&host]);
+                    return Some(self.violation_at(site, Rule::HostsAgree, detail));
+                }
+            }
+            all.push((site, known));
+        }
+        for (site, known) in all {
+            let segments = &self.config(site).segments;
+            let served =
+                announced.keys().find(|host| segments.contains(&host.segment) && !known.contains(host));
+            if let Some(host) = served {
+                return Some(self.violation_at(site, Rule::HostsAgree, format!("{host:?} is not known")));
+            }
+        }
+        None
     }
 
     /// A link that is up in the first engine's database and does not carry, or the other way round. Where
@@ -98,9 +128,10 @@ impl World {
         None
     }
 
-    /// What a world at rest does not have: a disagreement, a wrong link, or a bad path.
+    /// What a world at rest does not have: a disagreement, a wrong link, a bad path, or a lost host.
     fn unsettled(&self) -> Option<Violation> {
-        self.disagreement().or_else(|| self.wrong_link()).or_else(|| self.bad_path())
+        let of_mesh = self.disagreement().or_else(|| self.wrong_link()).or_else(|| self.bad_path());
+        of_mesh.or_else(|| self.lost_host())
     }
 
     /// Lets the world go on until its engines agree, know what carries, and have good paths; says how long

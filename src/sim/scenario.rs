@@ -83,6 +83,20 @@ pub enum Op {
         /// to this node.
         to: usize,
     },
+    /// A node is told that a host is there, wherever it is.
+    AnnounceHost {
+        /// This host
+        host: usize,
+        /// at this node.
+        at: usize,
+    },
+    /// A node is told that a host is not there any more.
+    WithdrawHost {
+        /// This host
+        host: usize,
+        /// at this node.
+        at: usize,
+    },
     /// A datagram that no engine made reaches a node.
     Inject {
         /// The node.
@@ -211,6 +225,15 @@ fn act(world: &mut World, nodes: usize, op: &Op) -> Result<(), Violation> {
             world.send(from % nodes, To::Mac(MacAddr([0x02, 0xde, 0xad, 0, 0, 1])), len);
         }
         Op::MoveHost { host, to } => world.move_host(host % nodes, to % nodes),
+        Op::AnnounceHost { host, at } => {
+            let name = world.host(host % nodes).name();
+            // Every node serves the default segment, and there are few hosts.
+            let _ = world.announce_at(at % nodes, name);
+        }
+        Op::WithdrawHost { host, at } => {
+            let name = world.host(host % nodes).name();
+            world.withdraw_at(at % nodes, name);
+        }
         Op::Inject { to, from, ref bytes } => {
             world.inject(to % nodes, from.address(world), bytes.clone());
         }

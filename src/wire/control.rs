@@ -1,10 +1,11 @@
-//! Control messages: membership (§4.1) and latency (§4.2). All of them travel inside a session.
+//! Control messages: membership (§4.1), latency (§4.2), announced hosts. All of them travel inside a session.
 
 use core::net::SocketAddr;
 
 use crate::error::RejectReason;
 use crate::node::{NodeId, NodePrefix};
 use crate::wire::codec::{Malformed, Reader, put_address};
+use crate::wire::hosts::Hosts;
 use crate::wire::record::{Record, RecordVersion};
 
 /// Longest control message, in bytes: with the longest header and the tag it fits an IPv6 packet of 1280
@@ -24,6 +25,8 @@ const ROW_REQUEST: u8 = 10;
 const CONFIRM: u8 = 11;
 const ADDRESS_CHALLENGE: u8 = 12;
 const ADDRESS_RESPONSE: u8 = 13;
+const HOSTS: u8 = 14;
+const HOSTS_REQUEST: u8 = 15;
 
 /// A row entry with this instead of a time says that the link is down.
 const DOWN: u32 = u32::MAX;
@@ -49,9 +52,9 @@ pub(crate) enum Message {
     Ping(Ping),
     /// Answers a [`Ping`](Message::Ping).
     Pong(Pong),
-    /// A part of the sender's row of the latency database, with the digest of its member list for those whom
-    /// its pings do not reach.
-    Row { list_digest: u64, row: Row },
+    /// A part of the sender's row of the latency database, with what pings carry besides for those whom its
+    /// pings do not reach.
+    Row { list_digest: u64, hosts_version: u64, row: Row },
     /// Asks the receiver for what has changed in its row after version `from`.
     RowRequest { from: u64 },
     /// Says nothing but that the sender has the keys it is sealed with.
@@ -60,6 +63,10 @@ pub(crate) enum Message {
     AddressChallenge { token: u64 },
     /// Answers an [`AddressChallenge`](Message::AddressChallenge).
     AddressResponse { token: u64 },
+    /// A part of what the sender announces.
+    Hosts(Hosts),
+    /// Asks the receiver for what has changed in its announcements after version `from`.
+    HostsRequest { from: u64 },
 }
 
 /// A live member as another one lists it: enough to find it and to see whether one holds its latest record.
@@ -80,6 +87,8 @@ pub(crate) struct Ping {
     pub(crate) list_digest: u64,
     /// Version of the sender's row.
     pub(crate) row_version: u64,
+    /// Version of what the sender announces.
+    pub(crate) hosts_version: u64,
 }
 
 /// The answer to a probe: two of the four time stamps, on the answering node's clock, in nanoseconds.
@@ -93,6 +102,8 @@ pub(crate) struct Pong {
     pub(crate) sent_at: u64,
     /// Version of the answering node's row.
     pub(crate) row_version: u64,
+    /// Version of what the answering node announces.
+    pub(crate) hosts_version: u64,
 }
 
 /// Changes of the sender's row, from (without) one version to (with) another.
@@ -145,7 +156,7 @@ impl RowEntry {
 
 impl Row {
     /// Most entries of one message.
-    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 25) / RowEntry::LEN;
+    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 33) / RowEntry::LEN;
 }
 
 impl Message {
@@ -180,18 +191,26 @@ impl Message {
                 token: reader.u64()?,
                 list_digest: reader.u64()?,
                 row_version: reader.u64()?,
+                hosts_version: reader.u64()?,
             }),
             PONG => Message::Pong(Pong {
                 token: reader.u64()?,
                 received_at: reader.u64()?,
                 sent_at: reader.u64()?,
                 row_version: reader.u64()?,
+                hosts_version: reader.u64()?,
             }),
-            ROW => Message::Row { list_digest: reader.u64()?, row: read_row(reader)? },
+            ROW => Message::Row {
+                list_digest: reader.u64()?,
+                hosts_version: reader.u64()?,
+                row: read_row(reader)?,
+            },
             ROW_REQUEST => Message::RowRequest { from: reader.u64()? },
             CONFIRM => Message::Confirm,
             ADDRESS_CHALLENGE => Message::AddressChallenge { token: reader.u64()? },
             ADDRESS_RESPONSE => Message::AddressResponse { token: reader.u64()? },
+            HOSTS => Message::Hosts(Hosts::read(reader)?),
+            HOSTS_REQUEST => Message::HostsRequest { from: reader.u64()? },
             _ => return Err(Malformed),
         })
     }
@@ -219,12 +238,14 @@ impl Message {
                 out.push(LEAVE);
                 version.write(out);
             }
-            Message::Ping(ping) => put(out, PING, &[ping.token, ping.list_digest, ping.row_version]),
-            Message::Pong(pong) => {
-                put(out, PONG, &[pong.token, pong.received_at, pong.sent_at, pong.row_version])
+            Message::Ping(Ping { token, list_digest, row_version, hosts_version }) => {
+                put(out, PING, &[*token, *list_digest, *row_version, *hosts_version]);
             }
-            Message::Row { list_digest, row } => {
-                put(out, ROW, &[*list_digest, row.from, row.to]);
+            Message::Pong(Pong { token, received_at, sent_at, row_version, hosts_version }) => {
+                put(out, PONG, &[*token, *received_at, *sent_at, *row_version, *hosts_version]);
+            }
+            Message::Row { list_digest, hosts_version, row } => {
+                put(out, ROW, &[*list_digest, *hosts_version, row.from, row.to]);
                 for entry in &row.entries {
                     put_row_entry(out, entry);
                 }
@@ -233,6 +254,11 @@ impl Message {
             Message::Confirm => out.push(CONFIRM),
             Message::AddressChallenge { token } => put(out, ADDRESS_CHALLENGE, &[*token]),
             Message::AddressResponse { token } => put(out, ADDRESS_RESPONSE, &[*token]),
+            Message::Hosts(hosts) => {
+                out.push(HOSTS);
+                hosts.write(out);
+            }
+            Message::HostsRequest { from } => put(out, HOSTS_REQUEST, &[*from]),
         }
     }
 }
@@ -288,7 +314,10 @@ fn read_reason(reader: &mut Reader<'_>) -> Result<RejectReason, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Host;
+    use crate::mac::MacAddr;
     use crate::node::Segment;
+    use crate::wire::hosts::{Announcement, HostEntry, HostState};
 
     fn record() -> Record {
         Record {
@@ -298,6 +327,11 @@ mod tests {
             name: "fujisawa".into(),
             segments: vec![Segment::DEFAULT, Segment::new(0xabcdef).unwrap()],
         }
+    }
+
+    fn host_entry() -> HostEntry {
+        let host = Host { segment: Segment::DEFAULT, vlan: 7, mac: MacAddr([2, 0, 0, 0, 0, 1]) };
+        HostEntry { host, announcement: Announcement { sequence: 9, state: HostState::Present } }
     }
 
     fn messages() -> Vec<Message> {
@@ -317,10 +351,11 @@ mod tests {
             Message::JoinReject { version, reason: RejectReason::LocatorTaken },
             Message::Leave { version },
             Message::Confirm,
-            Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3 }),
-            Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4 }),
+            Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3, hosts_version: 4 }),
+            Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4, hosts_version: 5 }),
             Message::Row {
                 list_digest: 9,
+                hosts_version: 8,
                 row: Row {
                     from: 1,
                     to: 3,
@@ -331,6 +366,8 @@ mod tests {
                 },
             },
             Message::RowRequest { from: 7 },
+            Message::Hosts(Hosts { forgotten: 2, from: 1, to: 3, entries: vec![host_entry(); 2] }),
+            Message::HostsRequest { from: 7 },
         ]
     }
 
@@ -350,7 +387,9 @@ mod tests {
             message.write(&mut bytes);
             for len in 0..bytes.len() {
                 if let Ok(read) = Message::read(&bytes[..len]) {
-                    assert!(matches!(read, Message::List { .. } | Message::Row { .. }), "{read:?}");
+                    let is_list =
+                        matches!(read, Message::List { .. } | Message::Row { .. } | Message::Hosts(_));
+                    assert!(is_list, "{read:?}");
                 }
             }
             bytes.push(0);
@@ -381,7 +420,7 @@ mod tests {
         let row =
             Row { from: 1, to: 2, entries: vec![RowEntry { target: NodePrefix(9), life: 4, link: None }] };
         let mut bytes = Vec::new();
-        Message::Row { list_digest: 5, row }.write(&mut bytes);
+        Message::Row { list_digest: 5, hosts_version: 6, row }.write(&mut bytes);
         assert!(Message::read(&bytes).is_ok());
         // Loss, then the low byte of the slow average.
         for at in [bytes.len() - 1, bytes.len() - 2] {

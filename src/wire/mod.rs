@@ -23,6 +23,7 @@ pub(crate) mod control;
 pub(crate) mod ethernet;
 pub(crate) mod handshake;
 pub(crate) mod header;
+pub(crate) mod hosts;
 pub(crate) mod record;
 
 /// Version of the wire format, in the first nibble of every datagram.

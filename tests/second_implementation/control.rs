@@ -37,6 +37,17 @@ pub(crate) struct Entry {
     pub(crate) link: Option<(u32, u32, u8)>,
 }
 
+/// Segment, VLAN and address of a host.
+pub(crate) type HostName = (u32, u16, [u8; 6]);
+
+/// What is said of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) name: HostName,
+    pub(crate) sequence: u32,
+    pub(crate) is_present: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     ListRequest { token: u64 },
@@ -45,13 +56,15 @@ pub(crate) enum Message {
     JoinAck { known: Version, record: Record },
     JoinReject { version: Version, reason: u8 },
     Leave { version: Version },
-    Ping { token: u64, digest: u64, row: u64 },
-    Pong { token: u64, received_at: u64, sent_at: u64, row: u64 },
-    Row { digest: u64, from: u64, to: u64, entries: Vec<Entry> },
+    Ping { token: u64, digest: u64, row: u64, hosts: u64 },
+    Pong { token: u64, received_at: u64, sent_at: u64, row: u64, hosts: u64 },
+    Row { digest: u64, hosts: u64, from: u64, to: u64, entries: Vec<Entry> },
     RowRequest { from: u64 },
     Confirm,
     AddressChallenge { token: u64 },
     AddressResponse { token: u64 },
+    Hosts { forgotten: u64, from: u64, to: u64, entries: Vec<Host> },
+    HostsRequest { from: u64 },
 }
 
 fn version_bytes((incarnation, number): Version) -> Vec<u8> {
@@ -130,12 +143,12 @@ impl Message {
                 [&[5][..], &version_bytes(*version), &[*reason]].concat()
             }
             Message::Leave { version } => [&[6][..], &version_bytes(*version)].concat(),
-            Message::Ping { token, digest, row } => numbers(7, &[*token, *digest, *row]),
-            Message::Pong { token, received_at, sent_at, row } => {
-                numbers(8, &[*token, *received_at, *sent_at, *row])
+            Message::Ping { token, digest, row, hosts } => numbers(7, &[*token, *digest, *row, *hosts]),
+            Message::Pong { token, received_at, sent_at, row, hosts } => {
+                numbers(8, &[*token, *received_at, *sent_at, *row, *hosts])
             }
-            Message::Row { digest, from, to, entries } => {
-                let mut bytes = numbers(9, &[*digest, *from, *to]);
+            Message::Row { digest, hosts, from, to, entries } => {
+                let mut bytes = numbers(9, &[*digest, *hosts, *from, *to]);
                 for entry in entries {
                     let (fast, slow, loss) = entry.link.unwrap_or((u32::MAX, u32::MAX, u8::MAX));
                     bytes.extend(entry.target);
@@ -148,6 +161,18 @@ impl Message {
             Message::Confirm => vec![11],
             Message::AddressChallenge { token } => numbers(12, &[*token]),
             Message::AddressResponse { token } => numbers(13, &[*token]),
+            Message::Hosts { forgotten, from, to, entries } => {
+                let mut bytes = numbers(14, &[*forgotten, *from, *to]);
+                for Host { name: (segment, vlan, mac), sequence, is_present } in entries {
+                    bytes.extend(&segment.to_be_bytes()[1..]);
+                    bytes.extend(vlan.to_be_bytes());
+                    bytes.extend(mac);
+                    bytes.extend(sequence.to_be_bytes());
+                    bytes.push(if *is_present { 1 } else { 2 });
+                }
+                bytes
+            }
+            Message::HostsRequest { from } => numbers(15, &[*from]),
         }
     }
 
@@ -167,19 +192,34 @@ impl Message {
             4 => Message::JoinAck { known: read_version(r)?, record: Record::read(r)? },
             5 => Message::JoinReject { version: read_version(r)?, reason: r.u8().filter(|n| *n < 4)? },
             6 => Message::Leave { version: read_version(r)? },
-            7 => Message::Ping { token: r.u64()?, digest: r.u64()?, row: r.u64()? },
-            8 => Message::Pong { token: r.u64()?, received_at: r.u64()?, sent_at: r.u64()?, row: r.u64()? },
+            7 => Message::Ping { token: r.u64()?, digest: r.u64()?, row: r.u64()?, hosts: r.u64()? },
+            8 => Message::Pong {
+                token: r.u64()?,
+                received_at: r.u64()?,
+                sent_at: r.u64()?,
+                row: r.u64()?,
+                hosts: r.u64()?,
+            },
             9 => {
-                let (digest, from, to, mut entries) = (r.u64()?, r.u64()?, r.u64()?, Vec::new());
+                let (digest, hosts, from, to) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?);
+                let mut entries = Vec::new();
                 while !r.is_empty() {
                     entries.push(read_entry(r)?);
                 }
-                (from <= to).then_some(Message::Row { digest, from, to, entries })?
+                (from <= to).then_some(Message::Row { digest, hosts, from, to, entries })?
             }
             10 => Message::RowRequest { from: r.u64()? },
             11 => Message::Confirm,
             12 => Message::AddressChallenge { token: r.u64()? },
             13 => Message::AddressResponse { token: r.u64()? },
+            14 => {
+                let (forgotten, from, to, mut entries) = (r.u64()?, r.u64()?, r.u64()?, Vec::new());
+                while !r.is_empty() {
+                    entries.push(read_host(r)?);
+                }
+                (from <= to).then_some(Message::Hosts { forgotten, from, to, entries })?
+            }
+            15 => Message::HostsRequest { from: r.u64()? },
             _ => return None,
         };
         reader.is_empty().then_some(message)
@@ -194,4 +234,11 @@ fn read_entry(r: &mut Reader<'_>) -> Option<Entry> {
         up => Some(up),
     };
     Some(Entry { target, life, link })
+}
+
+fn read_host(r: &mut Reader<'_>) -> Option<Host> {
+    let (segment, vlan, mac) = (r.u24()?, u16::from_be_bytes(r.array()?), r.array::<6>()?);
+    let (sequence, state) = (r.u32()?, r.u8()?);
+    let is_right = vlan < 4095 && mac[0] & 1 == 0 && (1..=2).contains(&state);
+    is_right.then_some(Host { name: (segment, vlan, mac), sequence, is_present: state == 1 })
 }

@@ -76,7 +76,7 @@ fn a_member_with_wrong_digests_does_not_keep_others_from_being_asked() {
     let mut net = Net::joined(Kind::Aes, 2);
     let engine = net.engine_prefix();
     let lie = |net: &mut Net| {
-        let ping = Message::Ping { token: 1, digest: net.now.as_nanos(), row: 0 };
+        let ping = Message::Ping { token: 1, digest: net.now.as_nanos(), row: 0, hosts: 0 };
         net.peers[0].send_control(engine, &[], &ping);
         net.run(4);
     };

@@ -178,6 +178,11 @@ impl Net {
         });
     }
 
+    /// Tells the engine that a host is on its local network.
+    pub(crate) fn announce(&mut self, host: leon::Host) {
+        self.on_engine(|engine, _, now, sink| engine.announce_host(host, now, sink).unwrap());
+    }
+
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         self.engine.status(self.now).counters.value(counter)
     }

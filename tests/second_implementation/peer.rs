@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::codec::Random;
-use crate::control::{Entry, Message, Record};
+use crate::control::{Entry, Host, HostName, Message, Record};
 use crate::exchange::{self, AES, Begun, Identity, Introduction};
 use crate::header::{CHALLENGE, HELLO, Header, INITIATION, Prefix, RESPONSE, TRANSPORT, prefix};
 use crate::seal::{self, CONTROL, Direction, FRAME, SHARED_AES, SHARED_CHACHA, Shared, Suite};
@@ -33,6 +33,8 @@ pub(crate) struct Session {
     pub(crate) locator: SocketAddr,
     /// Version and entries of its row.
     pub(crate) row: (u64, BTreeMap<Prefix, Entry>),
+    /// Version and entries of its announcements.
+    pub(crate) hosts: (u64, BTreeMap<HostName, Host>),
 }
 
 struct Attempt {
@@ -67,6 +69,8 @@ pub(crate) struct Peer {
     pub(crate) heard: Vec<(Prefix, Message)>,
     /// Datagrams relayed.
     pub(crate) relayed: usize,
+    /// What it has announced and withdrawn, in order: one change for each version.
+    pub(crate) announced: Vec<Host>,
 }
 
 impl Peer {
@@ -92,6 +96,7 @@ impl Peer {
             frames: Vec::new(),
             heard: Vec::new(),
             relayed: 0,
+            announced: Vec::new(),
         }
     }
 
@@ -260,7 +265,6 @@ impl Peer {
         let keys = self.keys(&theirs, own.epoch, &to_initiator, &to_responder);
         let relays = self.relays(header);
         let to = if relays.is_empty() { from } else { theirs.locator };
-        let row = (0, BTreeMap::new());
         let session = self.sessions.entry(header.source).or_insert(Session {
             id,
             current: None,
@@ -268,7 +272,8 @@ impl Peer {
             pending: None,
             address: from,
             locator: theirs.locator,
-            row,
+            row: Default::default(),
+            hosts: Default::default(),
         });
         session.pending = Some(keys);
         self.attempts.remove(&header.source);
@@ -309,9 +314,9 @@ impl Peer {
         };
         let attempt = self.attempts.remove(&header.source)?;
         let keys = self.keys(&theirs, attempt.epoch, &to_responder, &to_initiator);
-        let (former, row) = match self.sessions.remove(&header.source) {
-            Some(session) => (session.current, session.row),
-            None => (None, (0, BTreeMap::new())),
+        let (former, row, hosts) = match self.sessions.remove(&header.source) {
+            Some(session) => (session.current, session.row, session.hosts),
+            None => Default::default(),
         };
         let session = Session {
             id: attempt.responder,
@@ -321,6 +326,7 @@ impl Peer {
             address: from,
             locator: theirs.locator,
             row,
+            hosts,
         };
         self.sessions.insert(header.source, session);
         self.send_control(header.source, &attempt.relays, &Message::Confirm);
@@ -382,12 +388,31 @@ impl Peer {
             Message::JoinAck { record, .. } if record.id == id => drop(self.members.insert(from, record)),
             Message::Join { .. } | Message::JoinAck { .. } => return None,
             Message::Leave { .. } => drop(self.members.remove(&from)),
-            Message::Ping { token, row, .. } if self.members.contains_key(&from) => {
-                let (received_at, sent_at) = (now, now);
-                self.send_control(from, &[], &Message::Pong { token, received_at, sent_at, row: 0 });
+            Message::Ping { token, row, hosts, .. } if self.members.contains_key(&from) => {
+                let (received_at, sent_at, announced) = (now, now, self.announced.len() as u64);
+                let pong = Message::Pong { token, received_at, sent_at, row: 0, hosts: announced };
+                self.send_control(from, &[], &pong);
                 self.ask_for_row(from, row);
+                self.ask_for_hosts(from, hosts);
             }
-            Message::Pong { row, .. } => self.ask_for_row(from, row),
+            Message::Pong { row, hosts, .. } => {
+                self.ask_for_row(from, row);
+                self.ask_for_hosts(from, hosts);
+            }
+            Message::Hosts { from: since, to, entries, .. } => {
+                let hosts = &mut self.sessions.get_mut(&from)?.hosts;
+                if to > hosts.0 && since <= hosts.0 {
+                    hosts.0 = to;
+                    hosts.1.extend(entries.into_iter().map(|host| (host.name, host)));
+                }
+                self.ask_for_hosts(from, to);
+            }
+            Message::HostsRequest { from: since } => {
+                let (to, since) = (self.announced.len() as u64, since as usize);
+                let entries = self.announced.get(since..).unwrap_or_default().to_vec();
+                let hosts = Message::Hosts { forgotten: 0, from: since as u64, to, entries };
+                self.send_control(from, &[], &hosts);
+            }
             Message::AddressChallenge { token } => {
                 self.send_control(from, &[], &Message::AddressResponse { token });
             }
@@ -408,6 +433,13 @@ impl Peer {
         let known = self.sessions[&of].row.0;
         if known < version {
             self.send_control(of, &[], &Message::RowRequest { from: known });
+        }
+    }
+
+    fn ask_for_hosts(&mut self, of: Prefix, version: u64) {
+        let known = self.sessions[&of].hosts.0;
+        if known < version {
+            self.send_control(of, &[], &Message::HostsRequest { from: known });
         }
     }
 
@@ -456,7 +488,8 @@ impl Peer {
     pub(crate) fn ping(&mut self, to: Prefix) -> u64 {
         let token = u64::from_be_bytes(self.random.array());
         let digest = self.digest();
-        self.send_control(to, &[], &Message::Ping { token, digest, row: 0 });
+        let hosts = self.announced.len() as u64;
+        self.send_control(to, &[], &Message::Ping { token, digest, row: 0, hosts });
         token
     }
 }

@@ -1,8 +1,8 @@
 //! A peer joins an engine, an engine joins a peer, and frames move between them.
 
-use leon::{Counter, Event};
+use leon::{Counter, Event, MacAddr, Segment};
 
-use crate::control::{Entry, Message, life};
+use crate::control::{Entry, Host, Message, life};
 use crate::header::{Header, TRANSPORT};
 use crate::net::{ALL, ENGINE, KINDS, Kind, Net, frame, host, locator};
 use crate::seal::{FRAME, SHARED_AES, SHARED_CHACHA};
@@ -120,7 +120,7 @@ fn an_engine_sends_through_a_peer() {
         let (to, incarnation) = (net.peers[0].prefix(), net.peers[0].record.version.0);
         let entry = Entry { target: to, life: life(incarnation), link: Some((2000, 2000, 0)) };
         let digest = net.peers[1].digest();
-        let row = Message::Row { digest, from: 0, to: 1, entries: vec![entry] };
+        let row = Message::Row { digest, hosts: 0, from: 0, to: 1, entries: vec![entry] };
         net.peers[1].send_control(engine, &[], &row);
         net.run(4000);
         let sent = frame(host(0), host(9), 300);
@@ -145,4 +145,36 @@ fn rows_are_read_and_asked_for() {
         (1500..4000).contains(&fast) && (1500..4000).contains(&slow) && loss == 0,
         "{fast} {slow} {loss}"
     );
+}
+
+#[test]
+fn hosts_are_announced_both_ways() {
+    for kind in KINDS {
+        let mut net = Net::joined(kind, 2);
+        let engine = net.engine_prefix();
+        let known =
+            |net: &Net| net.engine.status(net.now).fdb.iter().map(|host| host.mac.0).collect::<Vec<_>>();
+        let name = (0, 0, host(7));
+        net.peers[0].announced = vec![Host { name, sequence: 0, is_present: true }];
+        net.run(2000);
+        assert_eq!(known(&net), [host(7)], "{kind:?}");
+        let sent = frame(host(7), host(9), 300);
+        net.frame_in(sent.clone());
+        net.run(10);
+        assert_eq!(net.peers[0].frames, [(engine, 0, FRAME, sent)], "{kind:?}");
+        assert!(net.peers[1].frames.is_empty());
+
+        let segment = Segment::DEFAULT;
+        let announced = leon::Host { segment, vlan: 0, mac: MacAddr(host(7)) };
+        net.announce(announced);
+        net.run(100);
+        let heard = net.peers[1].sessions[&engine].hosts.1[&name];
+        assert_eq!((heard.sequence, heard.is_present), (1, true), "it follows the peer's announcement");
+        assert_eq!(net.engine.status(net.now).fdb[0].member, None);
+        net.peers[0].announced.push(Host { name, sequence: 2, is_present: true });
+        net.peers[0].announced.push(Host { name, sequence: 2, is_present: false });
+        net.run(2000);
+        assert!(!known(&net).contains(&host(7)), "by the latest word it is nowhere");
+        assert_eq!(net.drops(), [].into(), "{kind:?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::codec::{hex, unhex};
-use crate::control::{Entry, Listed, Message, Record, Version};
+use crate::control::{Entry, Host, Listed, Message, Record, Version};
 use crate::exchange::{self, Identity};
 use crate::header::{Header, TRANSPORT, prefix};
 use crate::seal::{self, Direction, SHARED_AES, SHARED_CHACHA, Shared, Suite};
@@ -200,6 +200,12 @@ fn entry(value: &Value) -> Entry {
     Entry { target: array(&value["target"]), life: us("life"), link }
 }
 
+fn host(value: &Value) -> Host {
+    let of = |name: &str| number(&value[name]) as u32;
+    let name = (of("segment"), of("vlan") as u16, array(&value["mac"]));
+    Host { name, sequence: of("sequence"), is_present: of("state") == 1 }
+}
+
 fn message(kind: u64, fields: &Value) -> Message {
     let of = |name: &str| number(&fields[name]);
     let (known, joiner) = (|| version(&fields["known"]), || record(&fields["record"]));
@@ -214,19 +220,41 @@ fn message(kind: u64, fields: &Value) -> Message {
         4 => Message::JoinAck { known: known(), record: joiner() },
         5 => Message::JoinReject { version: version(&fields["version"]), reason: of("reason") as u8 },
         6 => Message::Leave { version: version(&fields["version"]) },
-        7 => Message::Ping { token: of("token"), digest: of("digest"), row: of("row_version") },
+        7 => Message::Ping {
+            token: of("token"),
+            digest: of("digest"),
+            row: of("row_version"),
+            hosts: of("hosts_version"),
+        },
         8 => {
             let (received_at, sent_at) = (of("received_at"), of("sent_at"));
-            Message::Pong { token: of("token"), received_at, sent_at, row: of("row_version") }
+            Message::Pong {
+                token: of("token"),
+                received_at,
+                sent_at,
+                row: of("row_version"),
+                hosts: of("hosts_version"),
+            }
         }
         9 => {
             let entries = fields["entries"].as_array().unwrap().iter().map(entry).collect();
-            Message::Row { digest: of("digest"), from: of("from"), to: of("to"), entries }
+            Message::Row {
+                digest: of("digest"),
+                hosts: of("hosts_version"),
+                from: of("from"),
+                to: of("to"),
+                entries,
+            }
         }
         10 => Message::RowRequest { from: of("from") },
         11 => Message::Confirm,
         12 => Message::AddressChallenge { token: of("token") },
         13 => Message::AddressResponse { token: of("token") },
+        14 => {
+            let entries = fields["entries"].as_array().unwrap().iter().map(host).collect();
+            Message::Hosts { forgotten: of("forgotten"), from: of("from"), to: of("to"), entries }
+        }
+        15 => Message::HostsRequest { from: of("from") },
         _ => panic!("no message has type {kind}"),
     }
 }
@@ -234,7 +262,7 @@ fn message(kind: u64, fields: &Value) -> Message {
 #[test]
 fn control_messages_are_written_and_read() {
     let all = all("messages");
-    assert_eq!(all.len(), 13);
+    assert_eq!(all.len(), 15);
     for vector in all {
         let message = message(number(&vector["type"]), &vector["fields"]);
         assert_eq!(hex(&message.bytes()), vector["bytes"].as_str().unwrap());

@@ -3,9 +3,11 @@
 //! `LEON_SEED` replaces the first seed of every test; a broken rule prints the seed it was seen with.
 
 mod attacks;
+mod explain;
 mod faults;
 mod forwarding;
 mod hostile;
+mod hosts;
 mod membership;
 mod paths;
 mod properties;

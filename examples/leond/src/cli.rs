@@ -35,6 +35,11 @@ pub(crate) enum Command {
     Pubkey(PubkeyArgs),
     /// Show the members, paths, hosts and counters of a running daemon
     Status(StatusArgs),
+    /// Show why frames for a member of a running daemon's mesh take the path they take
+    ///
+    /// Lists the path they take, the direct one and the best ones through another site, each with its cost and
+    /// the reason why it was chosen or was not, and the links of all of them.
+    Explain(ExplainArgs),
     /// Show a relayed path beat the direct one, here, without privileges
     ///
     /// Runs three sites as threads of this process: Fujisawa, Inagi and Seoul of the LEON paper. They talk
@@ -72,6 +77,19 @@ pub(crate) struct PubkeyArgs {
 
 #[derive(Args)]
 pub(crate) struct StatusArgs {
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Control socket of the daemon
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct ExplainArgs {
+    /// Name of the member, or the beginning of its public key or of its id
+    #[arg(value_name = "MEMBER")]
+    pub(crate) member: String,
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,

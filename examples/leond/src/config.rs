@@ -14,7 +14,7 @@ use siphasher::sip128::SipHasher24;
 use crate::allow::{AllowList, PublicKey, Sources};
 use crate::keyfile;
 
-/// Where daemon and `leond status` meet unless told otherwise.
+/// Where daemon, `leond status` and `leond explain` meet unless told otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/leond.sock";
 
 /// Settings as given in one place, the file or the command line. All are optional there; together they must
@@ -64,7 +64,7 @@ pub(crate) struct Settings {
     /// Largest IP packet all paths between the sites carry, in bytes [default: 1500]
     #[arg(long, value_name = "BYTES")]
     underlay_mtu: Option<u16>,
-    /// Control socket for `leond status` [default: /run/leond.sock]
+    /// Control socket for `leond status` and `leond explain` [default: /run/leond.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 }

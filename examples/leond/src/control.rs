@@ -1,5 +1,5 @@
 //! The control socket: a Unix socket, one JSON request and one JSON answer per connection, one line each.
-//! Carries reports; does not know what is in them.
+//! Carries reports and explanations; does not know what is in them.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
+use crate::explain::Explanation;
 use crate::status::Report;
 
 /// Longest request, in bytes.
@@ -22,16 +23,29 @@ const MAX_ANSWER: u64 = 1 << 30;
 /// How long either side waits for the other's next byte.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is said of an answer that is not what was asked for.
+pub(crate) const NO_SENSE: &str = "the answer of leond makes no sense: is it of another version?";
+
+/// What a client asks.
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "request", rename_all = "lowercase")]
-enum Request {
+pub(crate) enum Request {
+    /// The state of the node.
     Status,
+    /// Why frames for a member take the path they take.
+    Explain {
+        /// Its name, or the beginning of its public key or id.
+        member: String,
+    },
 }
 
+/// What the daemon answers.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer {
+pub(crate) enum Answer {
     Status(Report),
+    Explain(Explanation),
+    /// Why there is no answer, in one sentence.
     Error(String),
 }
 
@@ -51,14 +65,14 @@ impl ControlSocket {
         Ok(ControlSocket { listener, path: path.to_owned() })
     }
 
-    /// Answers clients, one after the other, on a thread of its own that ends with the process. `report` is
-    /// called for each.
-    pub(crate) fn serve(&self, report: impl Fn() -> Report + Send + 'static) -> anyhow::Result<()> {
+    /// Answers clients, one after the other, on a thread of its own that ends with the process: with what
+    /// `reply` gives for each request.
+    pub(crate) fn serve(&self, reply: impl Fn(Request) -> Answer + Send + 'static) -> anyhow::Result<()> {
         let listener = self.listener.try_clone()?;
         let serve = move || {
             for client in listener.incoming() {
                 // A client that goes away is its own affair.
-                if let Err(error) = client.and_then(|stream| answer(&stream, &report)) {
+                if let Err(error) = client.and_then(|stream| answer(&stream, &reply)) {
                     log::debug!("control client: {error}");
                 }
             }
@@ -76,39 +90,38 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Asks the daemon at `path` for its status.
-pub(crate) fn ask_status(path: &Path) -> anyhow::Result<Report> {
+/// Asks the daemon at `path`. An answer that it refuses is an error.
+pub(crate) fn ask(path: &Path, request: &Request) -> anyhow::Result<Answer> {
     let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             anyhow::anyhow!("no leond answers at {}: start it, or name its --socket", path.display())
         }
         _ => anyhow::anyhow!("cannot connect to {}: {error}", path.display()),
     })?;
-    let text = exchange(&stream).with_context(|| format!("leond at {} gives no answer", path.display()))?;
-    match serde_json::from_str(&text)
-        .context("the answer of leond makes no sense: is it of another version?")?
-    {
-        Answer::Status(report) => Ok(report),
+    let text =
+        exchange(&stream, request).with_context(|| format!("leond at {} gives no answer", path.display()))?;
+    match serde_json::from_str(&text).context(NO_SENSE)? {
         Answer::Error(error) => bail!("leond refuses: {error}"),
+        answer => Ok(answer),
     }
 }
 
-fn exchange(stream: &UnixStream) -> anyhow::Result<String> {
+fn exchange(stream: &UnixStream, request: &Request) -> anyhow::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write_line(stream, &Request::Status)?;
+    write_line(stream, request)?;
     let mut text = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut text)?;
     Ok(text)
 }
 
-fn answer(stream: &UnixStream, report: &impl Fn() -> Report) -> io::Result<()> {
+fn answer(stream: &UnixStream, reply: &impl Fn(Request) -> Answer) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = Vec::new();
     BufReader::new(stream.take(MAX_REQUEST)).read_until(b'\n', &mut line)?;
     let answer = match serde_json::from_slice(&line) {
-        Ok(Request::Status) => Answer::Status(report()),
+        Ok(request) => reply(request),
         Err(error) => Answer::Error(error.to_string()),
     };
     write_line(stream, &answer)
@@ -176,7 +189,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("leond.sock");
         let socket = ControlSocket::bind(&path).unwrap();
-        socket.serve(Report::default).unwrap();
+        socket.serve(|_| Answer::Status(Report::default())).unwrap();
         for nonsense in [&b"\xff\xfe\n"[..], b"{}\n", b"{\"request\":\"reboot\"}\n", &[b'x'; 100_000]] {
             let mut client = UnixStream::connect(&path).unwrap();
             // The server may have hung up on the longest before all of it was written.
@@ -186,6 +199,13 @@ mod tests {
             assert!(text.is_empty() || text.starts_with("{\"error\":"), "{text}");
         }
         drop(UnixStream::connect(&path).unwrap());
-        assert!(ask_status(&path).unwrap().members.is_empty());
+        let answer = ask(&path, &Request::Explain { member: "seoul".to_owned() }).unwrap();
+        assert!(matches!(answer, Answer::Status(report) if report.members.is_empty()));
+        // As clients of earlier versions write it.
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"{\"request\":\"status\"}\n").unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("{\"status\":"), "{text}");
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod control;
 mod demo;
+mod explain;
 mod keyfile;
 mod keygen;
 mod observer;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Keygen(arguments) => keygen::generate(&arguments).map_err(Failure::Runtime),
         Command::Pubkey(arguments) => keygen::show_public(&arguments).map_err(Failure::Runtime),
         Command::Status(arguments) => status::show(&arguments).map_err(Failure::Runtime),
+        Command::Explain(arguments) => explain::show(&arguments).map_err(Failure::Runtime),
         Command::Demo(arguments) => demo::run(&arguments).map_err(Failure::Runtime),
     };
     let (error, code) = match result {

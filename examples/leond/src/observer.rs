@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leon::driver::{Handle, clock};
-use leon::{Engine, Event, NodeId, RejectReason, Time};
+use leon::{Engine, Event, Host, NodeId, RejectReason, Time};
 
 use crate::config::SecurityMode;
 use crate::status::describe_path;
@@ -66,6 +66,27 @@ impl Observer {
                 log::info!("path to {}: {} ({cause:?})", self.name(to), describe_path(&names));
             }
             Event::JoinRejected { by, reason } => self.refuse(*by, *reason),
+            Event::HostMoved { host, from, to } => {
+                log::info!("{} has moved from {} to {}", of_host(host), self.place(*from), self.place(*to));
+            }
+            Event::HostFlapping { host, from, to } => {
+                log::warn!(
+                    "{} moves again and again, now from {} to {}: either two hosts have this address, or the \
+                     sites are joined by another link, too, and frames go round",
+                    of_host(host),
+                    self.place(*from),
+                    self.place(*to)
+                );
+            }
+            Event::FloodLimited { member } => log::warn!(
+                "{} sends more broadcasts, multicasts and frames to unknown hosts than is allowed; the excess is \
+                 dropped",
+                self.name(member)
+            ),
+            Event::HostLimit { member } => log::warn!(
+                "there is no room for another host of {}: frames for it go to all sites",
+                self.place(*member)
+            ),
             other => log::info!("{other:?}"),
         }
     }
@@ -120,6 +141,11 @@ impl Observer {
         }
     }
 
+    /// The site where a host is.
+    fn place(&self, member: Option<NodeId>) -> String {
+        member.map_or_else(|| "this site".to_owned(), |id| self.name(&id))
+    }
+
     fn name(&self, id: &NodeId) -> String {
         let members = self.engine.status(clock::now()).members;
         let member = members.into_iter().find(|member| member.id == *id);
@@ -127,9 +153,28 @@ impl Observer {
     }
 }
 
+/// A host as people know it.
+fn of_host(host: &Host) -> String {
+    let vlan = if host.vlan == 0 { String::new() } else { format!(", VLAN {}", host.vlan) };
+    format!("the host {} (segment {}{vlan})", host.mac, host.segment)
+}
+
 fn explain_mismatch(from: SocketAddr, is_theirs_none: bool) -> String {
     let (theirs, ours) = if is_theirs_none { ("none", "sealed") } else { ("sealed", "none") };
     format!(
         "{from} cannot talk to this node: its security is {theirs}, here it is {ours}; all sites need the same"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leon::{MacAddr, Segment};
+
+    #[test]
+    fn a_host_is_named_with_its_segment_and_its_vlan_if_it_has_one() {
+        let host = Host { segment: Segment::DEFAULT, vlan: 0, mac: MacAddr([2, 0, 0, 0, 0, 1]) };
+        assert_eq!(of_host(&host), "the host 02:00:00:00:00:01 (segment 0)");
+        assert_eq!(of_host(&Host { vlan: 7, ..host }), "the host 02:00:00:00:00:01 (segment 0, VLAN 7)");
+    }
 }

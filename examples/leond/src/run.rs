@@ -13,7 +13,8 @@ use crate::Failure;
 use crate::allow::{self, AllowList};
 use crate::cli::RunArgs;
 use crate::config::{Plan, SecurityMode, Settings};
-use crate::control::ControlSocket;
+use crate::control::{Answer, ControlSocket, Request};
+use crate::explain::{self, Explanation};
 use crate::observer::Observer;
 use crate::status::Report;
 
@@ -36,7 +37,13 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
 
     let (reported, io) = (Arc::clone(&engine), driver.io_counters());
     let mode = plan.mode();
-    control.serve(move || Report::new(&reported.status(clock::now()), &io, mode))?;
+    control.serve(move |request| match request {
+        Request::Status => Answer::Status(Report::new(&reported.status(clock::now()), &io, mode)),
+        Request::Explain { member } => match explanation(&reported, &member) {
+            Ok(explanation) => Answer::Explain(explanation),
+            Err(error) => Answer::Error(error.to_string()),
+        },
+    })?;
     let reload = Reload { arguments: arguments.clone(), handle: driver.handle(), allowed };
     answer_signals(signals, reload)?;
     announce(&plan, &engine);
@@ -52,6 +59,16 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
 fn plan(arguments: &RunArgs) -> anyhow::Result<Plan> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?;
     arguments.settings.clone().or(file.unwrap_or_default()).complete()
+}
+
+/// Why frames for the member that somebody calls `wanted` take the path they take.
+fn explanation(engine: &Engine, wanted: &str) -> anyhow::Result<Explanation> {
+    let status = engine.status(clock::now());
+    ensure!(status.name != wanted, "{wanted} is this node itself: name another member");
+    let member = explain::find(&status.members, wanted)?;
+    let explanation = engine.explain(member.id, clock::now());
+    let explanation = explanation.with_context(|| format!("{wanted} is no member any more"))?;
+    Ok(Explanation::new(&explanation, &status))
 }
 
 /// Says what runs, where, and who may join.

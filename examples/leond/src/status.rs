@@ -5,13 +5,14 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::bail;
 use leon::driver::IoCounters;
 use leon::{HostStatus, MemberState, MemberStatus, NodeId, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::StatusArgs;
 use crate::config::SecurityMode;
-use crate::control;
+use crate::control::{self, Answer, Request};
 use crate::table::render;
 
 /// A daemon's report. The field names are what scripts rely on.
@@ -64,6 +65,8 @@ pub(crate) struct Host {
     pub(crate) mac: String,
     /// The member it sits behind; `None` for this site.
     pub(crate) member: Option<String>,
+    /// How the daemon knows: "learned" or "announced".
+    pub(crate) origin: String,
     pub(crate) age_s: f64,
 }
 
@@ -135,16 +138,18 @@ impl Host {
             vlan: host.vlan,
             mac: host.mac.to_string(),
             member: host.member.as_ref().map(name),
+            origin: host.origin.name().to_owned(),
             age_s: thousandths(host.age.as_secs_f64()),
         }
     }
 
-    fn row(&self) -> [String; 5] {
+    fn row(&self) -> [String; 6] {
         [
             self.mac.clone(),
             self.member.clone().unwrap_or_else(|| "(this site)".to_owned()),
             self.segment.to_string(),
             self.vlan.to_string(),
+            self.origin.clone(),
             format!("{:.1}", self.age_s),
         ]
     }
@@ -171,7 +176,9 @@ pub(crate) fn describe_path(names: &[String]) -> String {
 
 /// Asks the daemon and prints its report.
 pub(crate) fn show(arguments: &StatusArgs) -> anyhow::Result<()> {
-    let report = control::ask_status(&arguments.socket)?;
+    let Answer::Status(report) = control::ask(&arguments.socket, &Request::Status)? else {
+        bail!(control::NO_SENSE);
+    };
     let text = if arguments.json { serde_json::to_string_pretty(&report)? } else { for_people(&report) };
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
@@ -201,7 +208,7 @@ fn for_people(report: &Report) -> String {
         render(headers, report.members.iter().map(Member::row)),
         report.members.len(),
     );
-    let headers = ["HOST", "MEMBER", ">SEGMENT", ">VLAN", ">AGE s"];
+    let headers = ["HOST", "MEMBER", ">SEGMENT", ">VLAN", "ORIGIN", ">AGE s"];
     section(&mut text, "hosts", render(headers, report.fdb.iter().map(Host::row)), report.fdb.len());
     let counted: Vec<_> = report.counters.iter().filter(|(_, value)| **value > 0).collect();
     let rows = counted.iter().map(|(name, value)| [name.to_string(), value.to_string()]);
@@ -215,22 +222,25 @@ fn section(text: &mut String, what: &str, table: String, rows: usize) {
     text.push_str(&format!("\n{content}\n"));
 }
 
-fn ms(value: Option<f64>) -> String {
+/// Milliseconds for people.
+pub(crate) fn ms(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
 /// `duration` in milliseconds, to the microsecond.
-fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     thousandths(duration.as_secs_f64() * 1000.0)
 }
 
-fn thousandths(value: f64) -> f64 {
+/// `value`, rounded to thousandths.
+pub(crate) fn thousandths(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leon::HostOrigin;
 
     const KEY: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
 
@@ -261,6 +271,24 @@ mod tests {
         assert!(text.contains("via inagi") && text.contains("21.250"), "{text}");
         assert!(text.contains("frames_in") && !text.contains("frames_out"), "{text}");
         assert!(text.contains("no hosts"), "{text}");
+    }
+
+    #[test]
+    fn people_see_where_a_host_is_and_how_that_is_known() {
+        let host = |origin: HostOrigin| Host {
+            segment: 0,
+            vlan: 7,
+            mac: "02:00:00:00:00:01".to_owned(),
+            member: Some("seoul".to_owned()),
+            origin: origin.name().to_owned(),
+            age_s: 3.0,
+        };
+        let fdb = vec![host(HostOrigin::Announced), host(HostOrigin::Learned)];
+        let text = for_people(&Report { fdb, ..report() });
+        assert!(
+            text.contains("seoul") && text.contains(" announced ") && text.contains(" learned "),
+            "{text}"
+        );
     }
 
     #[test]

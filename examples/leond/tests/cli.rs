@@ -12,7 +12,7 @@ fn help_lists_the_subcommands_and_what_they_are_for() {
     let output = leond(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for expected in ["lowest latency", "run ", "keygen ", "pubkey ", "status ", "demo "] {
+    for expected in ["lowest latency", "run ", "keygen ", "pubkey ", "status ", "explain ", "demo "] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
@@ -113,12 +113,14 @@ fn an_overlong_site_name_is_refused() {
 }
 
 #[test]
-fn status_without_a_daemon_says_so() {
+fn status_and_explain_say_so_without_a_daemon() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("nobody.sock");
-    let output = leond(&["status", "--socket", socket.to_str().unwrap()]);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("no leond answers at") && text.contains("nobody.sock"), "{text}");
-    assert!(output.stdout.is_empty());
+    for command in [&["status"][..], &["explain", "seoul"]] {
+        let output = leond(&[command, &["--socket", socket.to_str().unwrap()]].concat());
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("no leond answers at") && text.contains("nobody.sock"), "{text}");
+        assert!(output.stdout.is_empty());
+    }
 }

@@ -57,6 +57,7 @@ pub struct Rogue {
     /// Sites that have it in their lists, by their own word.
     acknowledged: BTreeMap<usize, u64>,
     row_version: u64,
+    hosts_version: u64,
     frames: Vec<Vec<u8>>,
     refusals: u64,
 }
@@ -98,6 +99,7 @@ impl Rogue {
             questions: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             row_version: 0,
+            hosts_version: 0,
             frames: Vec::new(),
             refusals: 0,
         }

@@ -8,9 +8,10 @@ use crate::sim::rogue::Rogue;
 use crate::sim::world::World;
 use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
 use crate::wire::header::Header;
+use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{KIND_CONTROL, KIND_FRAME};
-use crate::{NodeId, Segment};
+use crate::{Host, NodeId, Segment};
 
 /// Something that a rogue says in a session.
 #[derive(Clone, Debug)]
@@ -37,6 +38,12 @@ pub enum Say {
     RowVersion(u64),
     /// A question for all of the site's row.
     RowRequest,
+    /// That these hosts are behind it, with these sequence numbers.
+    Hosts(Vec<(Host, u32)>),
+    /// That its announcements have this version, and nothing of them.
+    HostsVersion(u64),
+    /// A question for all of the site's announcements.
+    HostsRequest,
     /// These bytes.
     Raw(Vec<u8>),
 }
@@ -66,19 +73,30 @@ impl Rogue {
                 entries: nodes.into_iter().map(listed).collect(),
             },
             Say::Ping(list_digest) => {
-                Message::Ping(Ping { token: self.rng.u64(), list_digest, row_version: self.row_version })
+                let (row_version, hosts_version) = (self.row_version, self.hosts_version);
+                Message::Ping(Ping { token: self.rng.u64(), list_digest, row_version, hosts_version })
             }
             Say::Row(entries) => {
                 let from = self.row_version;
                 self.row_version += 1;
                 let entries = entries.into_iter().map(row_entry).collect();
-                Message::Row { list_digest: 0, row: Row { from, to: self.row_version, entries } }
+                let row = Row { from, to: self.row_version, entries };
+                Message::Row { list_digest: 0, hosts_version: self.hosts_version, row }
             }
             Say::RowVersion(version) => {
                 let row = Row { from: version, to: version, entries: Vec::new() };
-                Message::Row { list_digest: 0, row }
+                Message::Row { list_digest: 0, hosts_version: self.hosts_version, row }
             }
             Say::RowRequest => Message::RowRequest { from: 0 },
+            Say::Hosts(hosts) => {
+                self.hosts_version += 1;
+                let entries = hosts.into_iter().map(host_entry).collect();
+                Message::Hosts(Hosts { forgotten: 0, from: 0, to: self.hosts_version, entries })
+            }
+            Say::HostsVersion(version) => {
+                Message::Hosts(Hosts { forgotten: 0, from: version, to: version, entries: Vec::new() })
+            }
+            Say::HostsRequest => Message::HostsRequest { from: 0 },
             Say::Raw(bytes) => return bytes,
         };
         let mut bytes = Vec::new();
@@ -103,6 +121,7 @@ impl Rogue {
                 received_at: 0,
                 sent_at: 0,
                 row_version: self.row_version,
+                hosts_version: self.hosts_version,
             }),
             Message::Join { record, .. } => {
                 Message::JoinAck { known: record.version, record: self.record.clone() }
@@ -135,6 +154,10 @@ impl Rogue {
 
 fn listed((id, incarnation, locator): (NodeId, u64, SocketAddr)) -> Listed {
     Listed { id, version: RecordVersion { incarnation, version: 0 }, locator }
+}
+
+fn host_entry((host, sequence): (Host, u32)) -> HostEntry {
+    HostEntry { host, announcement: Announcement { sequence, state: HostState::Present } }
 }
 
 fn row_entry((id, incarnation, rtt): (NodeId, u64, Option<Duration>)) -> RowEntry {

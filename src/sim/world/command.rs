@@ -8,7 +8,7 @@ use crate::sim::check::Violation;
 use crate::sim::host::To;
 use crate::sim::site::SiteState;
 use crate::sim::world::{Forgeries, Happening, World};
-use crate::{FrameIn, MacAddr, NodeId, Segment};
+use crate::{FrameIn, Host, HostError, MacAddr, NodeId, Segment};
 
 /// Commands to sites, hosts and strangers. What they set off happens when the world runs.
 impl World {
@@ -94,6 +94,33 @@ impl World {
             forwarder.frame_in(now, FrameIn { segment, bytes: &mut bytes }, outbox);
         });
         index
+    }
+
+    /// What runs the host tells the site it is at that it is there.
+    ///
+    /// # Errors
+    ///
+    /// What the site's engine says; nothing happens if the site does not run.
+    pub fn announce(&mut self, host: usize) -> Result<(), HostError> {
+        self.announce_at(self.hosts[host].site, self.hosts[host].name())
+    }
+
+    /// Somebody tells a site that a host is there, whatever is true.
+    ///
+    /// # Errors
+    ///
+    /// What the site's engine says; nothing happens if the site does not run.
+    pub fn announce_at(&mut self, site: usize, host: Host) -> Result<(), HostError> {
+        let mut result = Ok(());
+        if self.sites[site].state == SiteState::Running {
+            self.call(site, |engine, _, now, outbox| result = engine.announce_host(host, now, outbox));
+        }
+        result
+    }
+
+    /// Somebody tells a site that a host is not there any more.
+    pub fn withdraw_at(&mut self, site: usize, host: Host) {
+        self.call(site, |engine, _, now, outbox| engine.withdraw_host(host, now, outbox));
     }
 
     /// A datagram reaches the site at once, whoever sent it.

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use crate::sim::host::{Host, SentFrame};
 use crate::sim::site::SiteState;
 use crate::sim::world::{Happening, World};
-use crate::{Config, Event, NodeId, Status, Time};
+use crate::{Config, Event, Explanation, NodeId, Status, Time};
 
 /// Looking at the world.
 impl World {
@@ -48,6 +48,13 @@ impl World {
     pub fn status(&self, site: usize) -> Option<Status> {
         let engine = self.sites[site].engine()?;
         Some(engine.status(self.sites[site].local(self.now)))
+    }
+
+    /// Why frames from one site to another take the path they take; `None` if the engine is down or does not
+    /// know the other site.
+    pub fn explain(&self, from: usize, to: usize) -> Option<Explanation> {
+        let site = &self.sites[from];
+        site.engine()?.explain(self.sites[to].config.id(), site.local(self.now))
     }
 
     /// The site of this identity.

@@ -19,7 +19,7 @@ fn victim() -> SocketAddr {
 }
 
 /// The triangle with a host at each site, and a rogue that is a member everywhere and has been for a minute.
-fn infiltrated() -> Result<(World, [usize; 3], Rogue), Violation> {
+pub(super) fn infiltrated() -> Result<(World, [usize; 3], Rogue), Violation> {
     let (mut world, hosts) = triangle(seed())?;
     let mut rogue = Rogue::new(&mut world, "rogue", rogues());
     for site in 0..3 {
@@ -279,7 +279,7 @@ fn nodes_that_a_member_makes_up_are_asked_for_a_few_times_only() -> Outcome {
 }
 
 /// A broadcast of someone at no site.
-fn broadcast(source: u32, tag: u32) -> Vec<u8> {
+pub(super) fn broadcast(source: u32, tag: u32) -> Vec<u8> {
     let [a, b, c, d] = source.to_be_bytes();
     [&MacAddr::BROADCAST.0[..], &[0x02, 0xbb, a, b, c, d], &[0x88, 0xb5], &tag.to_be_bytes(), &[0; 50]]
         .concat()

@@ -2,6 +2,7 @@
 //! lost, which is nothing unless it says so, and what is counted.
 
 mod flood;
+mod hosts;
 mod insider;
 mod keys;
 mod life;

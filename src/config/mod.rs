@@ -1,5 +1,10 @@
 //! What an embedder chooses about a node, with the default of each choice and its source.
 
+#[cfg(feature = "text")]
+mod text;
+#[cfg(feature = "text")]
+mod value;
+
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -8,11 +13,15 @@ use std::collections::BTreeSet;
 use crate::error::ConfigError;
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
+#[cfg(feature = "text")]
+pub use text::TextError;
 
 /// Longest name of a member, in bytes of UTF-8.
 pub const MAX_NAME: usize = 63;
 /// Most segments one member may serve.
 pub const MAX_SEGMENTS: usize = 64;
+/// Most hosts one node may announce: what a member may hold of an FDB of the default size.
+pub const MAX_ANNOUNCED_HOSTS: usize = 4096;
 /// Most links of a path: three relays and the destination. One relay is nearly as good as any number
 /// (Andersen et al., RON, SOSP 2001; Gummadi et al., OSDI 2004), so the limit costs no gain and keeps the
 /// header short.
