@@ -78,13 +78,19 @@ fn the_port_is_on_the_bridge_as_long_as_the_agent_runs() {
     let [fujisawa, seoul] = &mut world.sites;
     let show = fujisawa.switch.vsctl("show");
     assert!(show.contains("Port leon0\n            trunks: [10, 20]"), "{show}");
-    assert_eq!(fujisawa.leave(), Some(0), "SIGTERM ends it in order");
+    fujisawa.agent().terminate();
+    assert_eq!(fujisawa.end(), Some(0), "that is in order");
     let show = fujisawa.switch.vsctl("show");
     assert!(!show.contains("leon0"), "{show}");
     assert_eq!(fujisawa.switch.vsctl("--columns=name find interface name=leon0"), "");
     let told = || seoul.agent().says(&["fujisawa", "left"]);
     eventually("the other site is told", AT_ONCE, told);
-    fujisawa.start(&[]); // nothing is in its way
+
+    // Nothing is in the way of the next one, which loses its device.
+    fujisawa.start(&[]);
+    fujisawa.ns.ip("link del leon0");
+    assert_eq!(fujisawa.end(), Some(1), "that is a failure");
+    assert_eq!(fujisawa.switch.vsctl("list-ports br0"), "");
 }
 
 #[test]

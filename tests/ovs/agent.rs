@@ -50,9 +50,13 @@ impl Agent {
         if reports.lines().any(|other| other == line) { Ok(()) } else { Err(reports) }
     }
 
-    /// Asks it to leave (SIGTERM) and waits for its end; its exit code.
-    pub(crate) fn leave(mut self) -> Option<i32> {
+    /// Asks it to leave (SIGTERM).
+    pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Waits for its end; its exit code.
+    pub(crate) fn end(mut self) -> Option<i32> {
         let exited = || match self.child.try_wait() {
             Ok(Some(status)) => Ok(status.code()),
             other => Err(format!("{other:?}")),

@@ -113,9 +113,9 @@ impl Site {
         assert!(ports.lines().any(|port| port == TRUNK), "{ports}");
     }
 
-    /// Has the agent leave; its exit code.
-    pub(crate) fn leave(&mut self) -> Option<i32> {
-        self.agent.take().expect("it runs").leave()
+    /// Waits until the agent has ended; its exit code.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        self.agent.take().expect("it runs").end()
     }
 
     /// Runs an agent that is to end by itself, with this code and one line that has these words.
