@@ -13,7 +13,7 @@ use crate::ffi::callbacks::{CallSink, Callbacks};
 use crate::ffi::counter::{LEON_COUNTER_NONE, number_of};
 use crate::ffi::engine::leon_engine;
 use crate::ffi::memory;
-use crate::ffi::status::{Error, LEON_E_NULL, LEON_E_UNSUPPORTED, LEON_OK, leon_status};
+use crate::ffi::status::{Error, LEON_E_UNSUPPORTED, LEON_OK, leon_status};
 use crate::ffi::types::{
     LEON_FRAME_KEEP, leon_datagram_in, leon_frame_in, leon_iov, leon_time, segment as segment_of, source,
 };
@@ -285,17 +285,16 @@ impl Moving {
             let first: &[u8] = memory::array(frame.data.cast_const(), frame.len)?;
             (first, memory::array(frame.rest, frame.rest_count)?)
         };
-        if rest.iter().any(|piece: &leon_iov| piece.data.is_null() && piece.len > 0) {
-            return Err(LEON_E_NULL.into());
+        // SAFETY: the caller's word.
+        let piece = |piece: &leon_iov| unsafe { memory::array::<u8>(piece.data, piece.len) };
+        for checked in rest.iter().map(piece) {
+            checked?;
         }
         if self.copies.is_full() {
             sink.flush();
             self.copies.clear();
         }
-        let rest = rest.iter().filter(|piece| piece.len > 0);
-        // SAFETY: the caller's word; NULL was looked for.
-        let rest = rest.map(|piece| unsafe { core::slice::from_raw_parts(piece.data, piece.len) });
-        let bytes = self.copies.gather(core::iter::once(first).chain(rest));
+        let bytes = self.copies.gather(core::iter::once(first).chain(rest.iter().flat_map(piece)));
         Ok(number(self.forwarder.frame_in(now, FrameIn { segment, bytes }, sink)))
     }
 

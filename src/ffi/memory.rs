@@ -175,9 +175,12 @@ pub(super) unsafe fn write_list<T: Copy>(
 ) -> Result<(), Error> {
     // SAFETY: the caller's word about `count`.
     unsafe { write(count, items.len(), "count")? };
+    if capacity > 0 {
+        // All of it, also if the list happens to be empty: what is wrong is wrong every time.
+        check_array(to, capacity)?;
+    }
     let room = capacity.min(items.len());
     if room > 0 {
-        check_array(to, room)?;
         // SAFETY: there is room by the caller's word, and the library's items do not lie in it.
         unsafe { ptr::copy_nonoverlapping(items.as_ptr(), to, room) };
     }
