@@ -222,14 +222,13 @@ unsafe fn for_each<T>(
     let mut looked_at = 0;
     let mut run = || {
         let mut entered = FORWARDERS.enter(forwarder.addr())?;
-        let (local, is_in_callback) = entered.exclusive();
-        let LocalForwarder { core, moving, batch, callbacks, clock } = local;
+        let LocalForwarder { core, moving, batch, callbacks, clock } = entered.exclusive();
         core.check()?;
         let status = core.guard(|| {
             // SAFETY: the caller's word.
             let items = unsafe { memory::array_mut(items, count)? };
             let now = advance(clock, now, core)?;
-            let mut sink = CallSink { callbacks, batch, is_in_callback };
+            let mut sink = CallSink { callbacks, batch };
             let result = items.iter_mut().try_for_each(|item| {
                 act(moving, now, item, &mut sink)?;
                 looked_at += 1;

@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 static struct test *first, **last = &first;
 static atomic_int failures;
@@ -127,6 +128,8 @@ static bool is_chosen(const char *name, int argc, char **argv) {
 
 int main(int argc, char **argv) {
     int run = 0;
+    /* A deadlock is a failure. */
+    alarm(240);
     /* Whole lines, in order, whatever else writes to the same file. */
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (struct test *test = first; test != NULL; test = test->next) {

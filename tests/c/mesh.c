@@ -83,6 +83,7 @@ void mesh_log(void *user_data, uint32_t level, uint32_t id, const char *message,
 void mesh_init(struct mesh *mesh) {
     memset(mesh, 0, sizeof *mesh);
     mesh->now = MS;
+    mesh->forwarding = -1;
     mesh->last = &mesh->first;
     mesh->callbacks.struct_size = sizeof mesh->callbacks;
     mesh->callbacks.datagrams_out = mesh_datagrams_out;
@@ -143,10 +144,18 @@ static void deliver(struct mesh *mesh) {
         struct node *to = &mesh->nodes[datagram->to];
         if (datagram->to < mesh->count && to->forwarder != NULL) {
             leon_datagram_in in = {datagram->bytes, datagram->len, 0, mesh_locator(datagram->from), 0, 0, 0};
+            mesh->forwarding = to->index;
             OK(leon_forwarder_datagram_in(to->forwarder, mesh->now, &in));
+            mesh->forwarding = -1;
         }
         free(datagram);
     }
+}
+
+void mesh_frame(struct mesh *mesh, int index, leon_frame_in *frame) {
+    mesh->forwarding = index;
+    OK(leon_forwarder_frame_in(mesh->nodes[index].forwarder, mesh->now, frame));
+    mesh->forwarding = -1;
 }
 
 void mesh_run(struct mesh *mesh, leon_time duration) {

@@ -38,6 +38,8 @@ struct mesh {
     leon_callbacks callbacks;
     bool is_recording;
     uint8_t entropy; /* tells the randomness of two meshes apart */
+    /* The node whose forwarder is at work, or -1: engines and forwarders share their `user_data`. */
+    int forwarding;
     struct datagram *first, **last;
 };
 
@@ -47,6 +49,8 @@ void mesh_init(struct mesh *mesh);
 void mesh_start(struct mesh *mesh, int count);
 /* Makes one engine without a forwarder, as `mesh_start` would. */
 leon_status mesh_engine(struct mesh *mesh, int index, leon_engine **engine);
+/* Hands a frame to a node. */
+void mesh_frame(struct mesh *mesh, int index, leon_frame_in *frame);
 /* Lets the clock go on: datagrams arrive, timers run. */
 void mesh_run(struct mesh *mesh, leon_time duration);
 /* As `mesh_start`, and waits until everybody has a session with everybody. */
