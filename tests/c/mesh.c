@@ -28,6 +28,20 @@ void mesh_send(struct mesh *mesh, int from, int to, const void *bytes, size_t le
     mesh->last = &datagram->next;
 }
 
+uint64_t call_tag(int kind, int from, leon_time now) {
+    return (uint64_t)kind << 60 | (uint64_t)from << 52 | now;
+}
+
+int call_kind(uint64_t tag) { return (int)(tag >> 60); }
+
+int call_from(uint64_t tag) { return (int)(tag >> 52 & 255); }
+
+leon_time call_time(uint64_t tag) { return tag & (((uint64_t)1 << 52) - 1); }
+
+static void record_call(struct node *node, int kind, int from, const void *bytes, size_t len) {
+    if (node->mesh->is_recording) record_add(&node->calls, call_tag(kind, from, node->mesh->now), bytes, len);
+}
+
 static size_t join_pieces(const leon_datagram_out *out, uint8_t *to, size_t room) {
     size_t len = 0;
     for (size_t i = 0; i < out->iov_count; i++) {
@@ -127,6 +141,7 @@ void mesh_start(struct mesh *mesh, int count) {
         node->index = i;
         REQUIRE(mesh_engine(mesh, i, &node->engine) == LEON_OK);
         OK(leon_forwarder_new(node->engine, node, &node->forwarder));
+        record_call(node, CALL_JOIN, 0, "", 0);
         OK(leon_engine_join(node->engine, mesh->now));
     }
 }
@@ -144,6 +159,7 @@ static void deliver(struct mesh *mesh) {
         struct node *to = &mesh->nodes[datagram->to];
         if (datagram->to < mesh->count && to->forwarder != NULL) {
             leon_datagram_in in = {datagram->bytes, datagram->len, 0, mesh_locator(datagram->from), 0, 0, 0};
+            record_call(to, CALL_DATAGRAM, datagram->from, datagram->bytes, datagram->len);
             mesh->forwarding = to->index;
             OK(leon_forwarder_datagram_in(to->forwarder, mesh->now, &in));
             mesh->forwarding = -1;
@@ -153,6 +169,7 @@ static void deliver(struct mesh *mesh) {
 }
 
 void mesh_frame(struct mesh *mesh, int index, leon_frame_in *frame) {
+    record_call(&mesh->nodes[index], CALL_FRAME, 0, frame->data, frame->len);
     mesh->forwarding = index;
     OK(leon_forwarder_frame_in(mesh->nodes[index].forwarder, mesh->now, frame));
     mesh->forwarding = -1;
@@ -164,7 +181,9 @@ void mesh_run(struct mesh *mesh, leon_time duration) {
         deliver(mesh);
         for (int i = 0; i < mesh->count; i++) {
             leon_engine *engine = mesh->nodes[i].engine;
-            if (engine != NULL && leon_engine_deadline(engine) <= mesh->now) OK(leon_engine_timer(engine, mesh->now));
+            if (engine == NULL || leon_engine_deadline(engine) > mesh->now) continue;
+            record_call(&mesh->nodes[i], CALL_TIMER, 0, "", 0);
+            OK(leon_engine_timer(engine, mesh->now));
         }
     }
 }
@@ -206,6 +225,7 @@ void mesh_end(struct mesh *mesh) {
         OK(leon_engine_free(mesh->nodes[i].engine));
         free(mesh->nodes[i].sent.bytes);
         free(mesh->nodes[i].given.bytes);
+        free(mesh->nodes[i].calls.bytes);
     }
     mesh_clear(mesh);
     mesh->count = 0;
@@ -223,6 +243,17 @@ void record_add(struct record *record, uint64_t tag, const void *bytes, size_t l
     memcpy(record->bytes + record->len + sizeof words, bytes, len);
     record->len = needed;
     record->count++;
+}
+
+bool record_next(const struct record *record, size_t *at, uint64_t *tag, uint8_t **bytes, size_t *len) {
+    uint64_t words[2];
+    if (*at == record->len) return false;
+    memcpy(words, record->bytes + *at, sizeof words);
+    *tag = words[0];
+    *len = (size_t)words[1];
+    *bytes = record->bytes + *at + sizeof words;
+    *at += sizeof words + *len;
+    return true;
 }
 
 bool record_is_equal(const struct record *a, const struct record *b) {

@@ -24,7 +24,8 @@ struct node {
     leon_forwarder *forwarder;
     size_t frames;             /* delivered here */
     size_t events, lines;      /* told and logged here */
-    struct record sent, given; /* if `mesh.is_recording`: datagrams one by one, and frames */
+    /* If `mesh.is_recording`: datagrams one by one, frames, and the calls that led to them. */
+    struct record sent, given, calls;
 };
 
 struct mesh {
@@ -70,7 +71,16 @@ void mesh_frames_out(void *user_data, const leon_frame_out *frames, size_t count
 void mesh_event(void *user_data, const leon_event *event);
 void mesh_log(void *user_data, uint32_t level, uint32_t id, const char *message, size_t len);
 
+/* A call of a node as it is recorded: what, when, and for a datagram whose. */
+enum { CALL_JOIN = 1, CALL_TIMER, CALL_DATAGRAM, CALL_FRAME };
+uint64_t call_tag(int kind, int from, leon_time now);
+int call_kind(uint64_t tag);
+int call_from(uint64_t tag);
+leon_time call_time(uint64_t tag);
+
 void record_add(struct record *record, uint64_t tag, const void *bytes, size_t len);
+/* The entry at `*at`, which moves behind it; false at the end. */
+bool record_next(const struct record *record, size_t *at, uint64_t *tag, uint8_t **bytes, size_t *len);
 bool record_is_equal(const struct record *a, const struct record *b);
 void record_clear(struct record *record);
 
