@@ -1405,7 +1405,7 @@ uint32_t leon_engine_mtu(const struct leon_engine *engine);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_FORKED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_last_error(const struct leon_engine *engine,

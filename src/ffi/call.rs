@@ -76,6 +76,12 @@ impl Core {
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(LEON_E_CLOSED);
         }
+        self.check_fork()
+    }
+
+    /// That this is the process that made the engine.
+    #[inline]
+    pub(super) fn check_fork(&self) -> Result<(), leon_status> {
         if self.fork.is_child() { Err(LEON_E_FORKED) } else { Ok(()) }
     }
 

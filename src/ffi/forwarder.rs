@@ -3,6 +3,7 @@
 //! Nothing here allocates once a forwarder is made, and no forwarder waits for another.
 
 use core::ffi::c_void;
+use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -33,9 +34,21 @@ pub(super) struct LocalForwarder {
     clock: u64,
 }
 
+impl Drop for LocalForwarder {
+    /// A forwarder that goes takes a lock, which in a child of the process a thread may hold that does not exist
+    /// there: it stays.
+    fn drop(&mut self) {
+        if self.core.check_fork().is_ok() {
+            // SAFETY: not used any more, as this is dropped.
+            unsafe { ManuallyDrop::drop(&mut self.moving.forwarder) };
+        }
+    }
+}
+
 /// What moves frames and datagrams, apart from where they go.
 struct Moving {
-    forwarder: Forwarder,
+    /// Dropped with the [`LocalForwarder`].
+    forwarder: ManuallyDrop<Forwarder>,
     copies: Copies,
 }
 
@@ -62,7 +75,10 @@ pub unsafe extern "C" fn leon_forwarder_new(
             return Err(Error::null("forwarder"));
         }
         let local = LocalForwarder {
-            moving: Moving { forwarder: core.engine.forwarder(), copies: Copies::new(core.underlay_mtu) },
+            moving: Moving {
+                forwarder: ManuallyDrop::new(core.engine.forwarder()),
+                copies: Copies::new(core.underlay_mtu),
+            },
             batch: Batch::new(core.max_segments),
             callbacks: core.callbacks.with_user_data(user_data),
             clock: 0,
