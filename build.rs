@@ -8,6 +8,7 @@ const ABI: &str = "0";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(cargo_c)");
+    println!("cargo::rustc-check-cfg=cfg(leon_fault)");
     let target = |name: &str| std::env::var(name).unwrap_or_default();
     let is_elf = target("CARGO_CFG_TARGET_OS") == "linux";
     // cargo-c gives the name itself.

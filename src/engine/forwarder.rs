@@ -45,6 +45,8 @@ impl Forwarder {
         self.refresh();
         let Forwarder { view, flooding, .. } = self;
         view.counters.bump(Counter::FramesIn);
+        #[cfg(leon_fault)]
+        crate::fault::point();
         let dropped = view.send(now, &mut frame, flooding, sink).err();
         dropped.inspect(|reason| view.counters.bump(*reason))
     }
@@ -72,6 +74,8 @@ impl Forwarder {
     ) -> Option<Counter> {
         self.refresh();
         self.view.counters.bump(Counter::DatagramsIn);
+        #[cfg(leon_fault)]
+        crate::fault::point();
         let dropped = self.view.receive(now, datagram, sink).err();
         dropped.inspect(|reason| self.view.counters.bump(*reason))
     }

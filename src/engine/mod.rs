@@ -205,6 +205,8 @@ impl Shared {
     fn with_control(&self, now: Time, sink: &mut impl Sink, act: impl FnOnce(&mut Control)) {
         let mut control = self.control.lock();
         act(&mut control);
+        #[cfg(leon_fault)]
+        crate::fault::point();
         if let Some(snapshot) = control.settle(now) {
             *self.published.write() = Arc::new(snapshot);
             self.generation.fetch_add(1, Ordering::Release);

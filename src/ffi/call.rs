@@ -93,6 +93,11 @@ impl Core {
     /// Carries out a call: a panic ends here, an error is kept for who asks.
     #[inline]
     pub(super) fn guard(&self, act: impl FnOnce() -> Result<(), Error>) -> leon_status {
+        let act = || {
+            #[cfg(leon_fault)]
+            crate::fault::point();
+            act()
+        };
         match catch_unwind(AssertUnwindSafe(act)) {
             Ok(Ok(())) => LEON_OK,
             Ok(Err(error)) => self.note(error),
@@ -159,6 +164,11 @@ pub(super) fn with_engine(handle: usize, act: impl FnOnce(&Arc<Core>) -> Result<
 
 /// Carries out a call that needs no engine.
 pub(super) fn without_engine(act: impl FnOnce() -> Result<(), Error>) -> leon_status {
+    let act = || {
+        #[cfg(leon_fault)]
+        crate::fault::point();
+        act()
+    };
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(())) => LEON_OK,
         Ok(Err(error)) => error.status,
