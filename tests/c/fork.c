@@ -161,7 +161,7 @@ TEST(a_child_that_frees_waits_for_no_thread_of_its_parent) {
     atomic_store(&is_over, false);
     for (int i = 0; i < 3; i++) REQUIRE(pthread_create(&threads[i], NULL, keep_busy, NULL) == 0);
     int before = check_failures();
-    for (int i = 0; i < 300 && check_failures() == before; i++) in_child(free_and_ask);
+    for (int i = 0; i < 100 && check_failures() == before; i++) in_child(free_and_ask);
     atomic_store(&is_over, true);
     for (int i = 0; i < 3; i++) REQUIRE(pthread_join(threads[i], NULL) == 0);
     mesh_end(&mesh);
