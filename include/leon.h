@@ -17,7 +17,8 @@
  * (@errors), and since which version it exists (@since).
  *
  * Errors: what the caller does wrong is an error of the call. What the network does wrong is dropped and counted by
- * reason. Nothing is written to memory for answers when a call fails, but counts where that is said.
+ * reason. Nothing is written to memory for answers when a call fails, but counts where that is said, and with
+ * LEON_E_SPACE as much of the answer as there is room for.
  *
  * Made from src/ffi; do not edit: LEON_UPDATE_HEADER=1 cargo test --test header
  */
@@ -1202,7 +1203,7 @@ typedef struct leon_host {
 #define LEON_E_TEXT (-14)
 
 /**
- * The caller's memory is too small for the answer. The count says how much is needed.
+ * The caller's memory is too small for the answer, and holds the beginning of it. The count says how much is needed.
  */
 #define LEON_E_SPACE (-15)
 

@@ -40,7 +40,7 @@ pub const LEON_E_CONFIG: leon_status = -12;
 pub const LEON_E_ADDRESS: leon_status = -13;
 /// A text is not UTF-8, or is not what it should be: a key, an address, a number.
 pub const LEON_E_TEXT: leon_status = -14;
-/// The caller's memory is too small for the answer. The count says how much is needed.
+/// The caller's memory is too small for the answer, and holds the beginning of it. The count says how much is needed.
 pub const LEON_E_SPACE: leon_status = -15;
 /// Nothing by that name: no such member.
 pub const LEON_E_NOT_FOUND: leon_status = -16;
