@@ -171,5 +171,6 @@ TEST(whatever_is_called_returns_an_error_that_is_listed) {
     }
     printf("       %llu calls were right, %llu wrong, %llu came from inside callbacks\n", (unsigned long long)ok,
            (unsigned long long)refused, (unsigned long long)inside);
-    CHECK(ok > 1000 && refused > 1000 && inside > 100);
+    /* Enough of each kind. */
+    CHECK(ok > refused && refused > (ok + refused) / 10 && inside > (ok + refused) / 1000);
 }
