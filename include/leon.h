@@ -17,7 +17,8 @@
  * (@errors), and since which version it exists (@since).
  *
  * Errors: what the caller does wrong is an error of the call. What the network does wrong is dropped and counted by
- * reason. Nothing is written to memory for answers when a call fails, but counts where that is said.
+ * reason. Nothing is written to memory for answers when a call fails, but counts where that is said, and with
+ * LEON_E_SPACE as much of the answer as there is room for.
  *
  * Made from src/ffi; do not edit: LEON_UPDATE_HEADER=1 cargo test --test header
  */
@@ -1504,7 +1505,7 @@ typedef struct leon_frame_info {
 #define LEON_E_TEXT (-14)
 
 /**
- * The caller's memory is too small for the answer. The count says how much is needed.
+ * The caller's memory is too small for the answer, and holds the beginning of it. The count says how much is needed.
  */
 #define LEON_E_SPACE (-15)
 
@@ -1524,7 +1525,8 @@ typedef struct leon_frame_info {
 #define LEON_E_CALLBACK (-18)
 
 /**
- * No more memory, or no more handles: at most 4096 engines and forwarders in one process.
+ * No more handles: at most 4096 engines and 4096 forwarders in one process; or no memory for a page. When the
+ * allocator of the process fails during a call that is not of the data path, the process aborts, as Rust has it.
  */
 #define LEON_E_NOMEM (-19)
 
@@ -1753,7 +1755,7 @@ uint32_t leon_engine_mtu(const struct leon_engine *engine);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_FORKED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_last_error(const struct leon_engine *engine,
@@ -2131,7 +2133,7 @@ leon_status leon_key_from_text(const char *text,
  * Writes a key in 44 characters of base64.
  *
  * @param key      the key
- * @param text     room for the text, NUL-terminated
+ * @param text     room for the text, NUL-terminated; nothing is written if it is too small
  * @param capacity its size in bytes; `LEON_KEY_TEXT_SIZE` is enough
  * @return `LEON_OK`, or the error
  * @thread any thread, at any time

@@ -95,6 +95,8 @@ mod base64;
 pub mod config;
 mod engine;
 mod error;
+#[cfg(leon_fault)]
+mod fault;
 mod forward;
 mod hash;
 mod host;

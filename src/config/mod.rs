@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use crate::error::ConfigError;
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
+use crate::time::nanos;
 #[cfg(feature = "text")]
 pub use text::TextError;
 
@@ -209,7 +210,7 @@ impl Config {
         }
         range("fdb_ageing in seconds", self.fdb_ageing.as_secs(), 1, 1_000_000)?;
         range("ping_interval in milliseconds", millis(self.ping_interval), 100, 60_000)?;
-        range("relay_charge in milliseconds", millis(self.relay_charge), 0, 1000)?;
+        range("relay_charge in nanoseconds", nanos(self.relay_charge), 0, 1_000_000_000)?;
         range("relay_limit", u64::from(self.relay_limit), 1, 1_000_000_000)?;
         range("flood_limit", u64::from(self.flood_limit), 1, 1_000_000_000)
     }

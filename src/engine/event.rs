@@ -167,25 +167,32 @@ impl fmt::Display for Event {
                 write!(f, ", {cause}")
             }
             Event::HostMoved { host, from, to } => {
-                write!(f, "{host} has moved from {} to {}", place(from), place(to))
+                write!(f, "{host} has moved from {} to {}", Place(from), Place(to))
             }
             Event::HostFlapping { host, from, to } => write!(
                 f,
                 "{host} keeps moving, last from {} to {}: a loop in the networks, or an address used twice",
-                place(from),
-                place(to)
+                Place(from),
+                Place(to)
             ),
             Event::FloodLimited { member } => {
                 write!(f, "{member} sends more frames to all hosts than it may: the excess is dropped")
             }
             Event::HostLimit { member } => {
-                write!(f, "no room in the FDB for more hosts at {}", place(member))
+                write!(f, "no room in the FDB for more hosts at {}", Place(member))
             }
         }
     }
 }
 
 /// Where a host is, for people.
-fn place(member: &Option<NodeId>) -> impl fmt::Display {
-    member.map_or_else(|| "the local network".to_owned(), |id| id.to_string())
+struct Place<'a>(&'a Option<NodeId>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(member) => member.fmt(f),
+            None => f.write_str("the local network"),
+        }
+    }
 }

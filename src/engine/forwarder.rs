@@ -48,6 +48,8 @@ impl Forwarder {
         self.refresh();
         let Forwarder { view, flooding, .. } = self;
         view.counters.bump(Counter::FramesIn);
+        #[cfg(leon_fault)]
+        crate::fault::point();
         let dropped = view.send(now, &mut frame, flooding, sink).err();
         dropped.inspect(|reason| view.counters.bump(*reason))
     }
@@ -75,6 +77,8 @@ impl Forwarder {
     ) -> Option<Counter> {
         self.refresh();
         self.view.counters.bump(Counter::DatagramsIn);
+        #[cfg(leon_fault)]
+        crate::fault::point();
         let dropped = self.view.receive(now, datagram, sink).err();
         dropped.inspect(|reason| self.view.counters.bump(*reason))
     }

@@ -245,6 +245,8 @@ impl Shared {
     fn with_control<T>(&self, now: Time, sink: &mut impl Sink, act: impl FnOnce(&mut Control) -> T) -> T {
         let mut control = self.control.lock();
         let result = act(&mut control);
+        #[cfg(leon_fault)]
+        crate::fault::point();
         if let Some(snapshot) = control.settle(now) {
             *self.published.write() = Arc::new(snapshot);
             self.generation.fetch_add(1, Ordering::Release);

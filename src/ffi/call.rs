@@ -15,8 +15,8 @@ use crate::ffi::fork::ForkMark;
 use crate::ffi::forwarder::LocalForwarder;
 use crate::ffi::handle::{Access, Table};
 use crate::ffi::status::{
-    Error, LEON_E_CLOSED, LEON_E_CONFIG, LEON_E_FORKED, LEON_E_PANIC, LEON_E_POISONED, LEON_E_RANGE, LEON_OK,
-    leon_status,
+    Error, LEON_E_CLOSED, LEON_E_CONFIG, LEON_E_FORKED, LEON_E_HANDLE, LEON_E_PANIC, LEON_E_POISONED,
+    LEON_E_RANGE, LEON_OK, leon_status,
 };
 use crate::ffi::types::leon_time;
 use crate::{Engine, Time};
@@ -76,6 +76,12 @@ impl Core {
         if self.is_closed.load(Ordering::Relaxed) {
             return Err(LEON_E_CLOSED);
         }
+        self.check_fork()
+    }
+
+    /// That this is the process that made the engine.
+    #[inline]
+    pub(super) fn check_fork(&self) -> Result<(), leon_status> {
         if self.fork.is_child() { Err(LEON_E_FORKED) } else { Ok(()) }
     }
 
@@ -87,6 +93,11 @@ impl Core {
     /// Carries out a call: a panic ends here, an error is kept for who asks.
     #[inline]
     pub(super) fn guard(&self, act: impl FnOnce() -> Result<(), Error>) -> leon_status {
+        let act = || {
+            #[cfg(leon_fault)]
+            crate::fault::point();
+            act()
+        };
         match catch_unwind(AssertUnwindSafe(act)) {
             Ok(Ok(())) => LEON_OK,
             Ok(Err(error)) => self.note(error),
@@ -122,9 +133,7 @@ impl Core {
     pub(super) fn with_sink(&self, act: impl FnOnce(&Engine, &mut CallSink<'_>)) {
         let spare = self.spare.lock().take();
         let mut batch = spare.unwrap_or_else(|| Box::new(Batch::new(self.max_segments)));
-        let is_in_callback = AtomicBool::new(false);
-        let mut sink =
-            CallSink { callbacks: &self.callbacks, batch: &mut batch, is_in_callback: &is_in_callback };
+        let mut sink = CallSink { callbacks: &self.callbacks, batch: &mut batch };
         act(&self.engine, &mut sink);
         sink.flush();
         *self.spare.lock() = Some(batch);
@@ -147,12 +156,19 @@ pub(super) fn with_engine(handle: usize, act: impl FnOnce(&Arc<Core>) -> Result<
     let core = entered.shared();
     match core.check() {
         Ok(()) => core.guard(|| act(core)),
+        // Freed by another thread since this call began: what is wrong is the handle.
+        Err(LEON_E_CLOSED) => LEON_E_HANDLE,
         Err(status) => status,
     }
 }
 
 /// Carries out a call that needs no engine.
 pub(super) fn without_engine(act: impl FnOnce() -> Result<(), Error>) -> leon_status {
+    let act = || {
+        #[cfg(leon_fault)]
+        crate::fault::point();
+        act()
+    };
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(())) => LEON_OK,
         Ok(Err(error)) => error.status,

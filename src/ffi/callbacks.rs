@@ -5,7 +5,6 @@
 
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::ffi::batch::Batch;
 use crate::ffi::event::{EventText, leon_event};
@@ -116,8 +115,6 @@ impl Callbacks {
 pub(super) struct CallSink<'a> {
     pub(super) callbacks: &'a Callbacks,
     pub(super) batch: &'a mut Batch,
-    /// Set while a callback runs.
-    pub(super) is_in_callback: &'a AtomicBool,
 }
 
 impl CallSink<'_> {
@@ -125,19 +122,15 @@ impl CallSink<'_> {
     pub(super) fn flush(&mut self) {
         let datagrams = self.batch.datagrams();
         if !datagrams.is_empty() {
-            self.is_in_callback.store(true, Ordering::Relaxed);
             // SAFETY: a function of the caller's, with what the header says.
             unsafe {
                 (self.callbacks.datagrams_out)(self.callbacks.user_data, datagrams.as_ptr(), datagrams.len());
             }
-            self.is_in_callback.store(false, Ordering::Relaxed);
         }
         let frames = self.batch.frames();
         if !frames.is_empty() {
-            self.is_in_callback.store(true, Ordering::Relaxed);
             // SAFETY: a function of the caller's, with what the header says.
             unsafe { (self.callbacks.frames_out)(self.callbacks.user_data, frames.as_ptr(), frames.len()) };
-            self.is_in_callback.store(false, Ordering::Relaxed);
         }
         self.batch.clear();
     }
@@ -146,10 +139,8 @@ impl CallSink<'_> {
         let Some(log) = self.callbacks.log else { return };
         let text = EventText::of(event);
         let line = text.line();
-        self.is_in_callback.store(true, Ordering::Relaxed);
         // SAFETY: a function of the caller's, with what the header says.
         unsafe { log(self.callbacks.user_data, text.level, text.id, line.as_ptr(), line.count_bytes()) };
-        self.is_in_callback.store(false, Ordering::Relaxed);
     }
 }
 
@@ -178,20 +169,16 @@ impl Sink for CallSink<'_> {
         self.log(&event);
         if let Some(callback) = self.callbacks.event {
             leon_event::with(&event, |event| {
-                self.is_in_callback.store(true, Ordering::Relaxed);
                 // SAFETY: a function of the caller's, with what the header says.
                 unsafe { callback(self.callbacks.user_data, event) };
-                self.is_in_callback.store(false, Ordering::Relaxed);
             });
         }
     }
 
     fn deadline(&mut self, at: Time) {
         if let Some(deadline_changed) = self.callbacks.deadline_changed {
-            self.is_in_callback.store(true, Ordering::Relaxed);
             // SAFETY: a function of the caller's, with what the header says.
             unsafe { deadline_changed(self.callbacks.user_data, at.as_nanos()) };
-            self.is_in_callback.store(false, Ordering::Relaxed);
         }
     }
 

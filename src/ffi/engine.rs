@@ -326,7 +326,7 @@ pub unsafe extern "C" fn leon_engine_mtu(engine: *const leon_engine) -> u32 {
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_FORKED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_last_error(
@@ -338,6 +338,8 @@ pub unsafe extern "C" fn leon_engine_last_error(
     without_engine(|| {
         // Not as other calls: it has no effect on what it tells of, and a poisoned engine can be asked.
         let entered = ENGINES.enter(engine.addr())?;
+        // In a child, a thread that it does not have may hold the lock.
+        entered.shared().check_fork()?;
         let sentence = entered.shared().last_error();
         // SAFETY: the caller's word.
         unsafe { memory::write_text(&sentence, text, capacity, len) }

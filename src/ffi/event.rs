@@ -1,8 +1,11 @@
 //! Events as C sees them: one flat struct, and a line of text.
 
 use core::ffi::{CStr, c_char};
+use core::fmt::{self, Write};
 use core::ptr;
 use std::ffi::CString;
+
+use arrayvec::ArrayString;
 
 use crate::ffi::callbacks::{LEON_LOG_ERROR, LEON_LOG_INFO, LEON_LOG_WARN};
 use crate::ffi::types::{leon_address, leon_host_key, leon_id};
@@ -221,11 +224,15 @@ fn reject(reason: RejectReason) -> u32 {
     }
 }
 
-/// An event as a line of a log.
+/// Longest line of a log, in bytes. What does not fit is cut.
+const MAX_LINE: usize = 1023;
+
+/// An event as a line of a log, made without the allocator: events come with frames too.
 pub(super) struct EventText {
     pub(super) level: u32,
     pub(super) id: u32,
-    line: CString,
+    /// Ends in a NUL.
+    line: ArrayString<{ MAX_LINE + 1 }>,
 }
 
 impl EventText {
@@ -241,10 +248,37 @@ impl EventText {
             | Event::HostLimit { .. } => LEON_LOG_WARN,
             _ => LEON_LOG_INFO,
         };
-        EventText { level, id: kind_of(event), line: CString::new(event.to_string()).unwrap_or_default() }
+        let mut text = EventText { level, id: kind_of(event), line: ArrayString::new() };
+        // Cutting is no error.
+        let _ = write!(text, "{event}");
+        text.line.push('\0');
+        text
     }
 
     pub(super) fn line(&self) -> &CStr {
-        &self.line
+        CStr::from_bytes_until_nul(self.line.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl Write for EventText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = text.floor_char_boundary(MAX_LINE - self.line.len());
+        self.line.push_str(&text[..room]);
+        if room < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+
+    #[test]
+    fn a_line_too_long_for_a_log_is_cut_between_characters() {
+        let seeds = vec![SocketAddr::from(([192, 0, 2, 1], 4789)); 100];
+        assert_eq!(EventText::of(&Event::SeedsSilent { seeds }).line().count_bytes(), MAX_LINE);
+        let name = "é".repeat(MAX_LINE);
+        let event = Event::MemberLeft { id: NodeId([7; 32]), name };
+        assert!(EventText::of(&event).line().to_str().is_ok_and(|line| line.len() >= MAX_LINE - 1));
     }
 }

@@ -146,6 +146,10 @@ pub unsafe extern "C" fn leon_engine_explain(
     count: *mut usize,
 ) -> leon_status {
     with_engine(engine.addr(), |core| {
+        memory::check_room(candidates, capacity)?;
+        if count.is_null() {
+            return Err(Error::null("count"));
+        }
         // SAFETY: the caller's word.
         let to = unsafe { memory::read(to, "to")? };
         let found = core.engine.explain(to.to_rust(), core.now(now)?).ok_or(LEON_E_NOT_FOUND)?;
@@ -184,6 +188,7 @@ pub unsafe extern "C" fn leon_engine_explain_json(
     len: *mut usize,
 ) -> leon_status {
     with_engine(engine.addr(), |core| {
+        memory::check_room(text, capacity)?;
         // SAFETY: the caller's word.
         let to = unsafe { memory::read(to, "to")? };
         let found = core.engine.explain(to.to_rust(), core.now(now)?);

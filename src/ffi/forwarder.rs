@@ -3,6 +3,7 @@
 //! Nothing here allocates once a forwarder is made, and no forwarder waits for another.
 
 use core::ffi::c_void;
+use core::mem::ManuallyDrop;
 use core::ptr;
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::ffi::callbacks::{CallSink, Callbacks};
 use crate::ffi::counter::{LEON_COUNTER_NONE, number_of};
 use crate::ffi::engine::leon_engine;
 use crate::ffi::memory;
-use crate::ffi::status::{Error, LEON_E_NULL, LEON_E_UNSUPPORTED, LEON_OK, leon_status};
+use crate::ffi::status::{Error, LEON_E_UNSUPPORTED, LEON_OK, leon_status};
 use crate::ffi::types::{
     LEON_FRAME_KEEP, leon_datagram_in, leon_frame_in, leon_iov, leon_time, segment as segment_of, source,
 };
@@ -33,9 +34,21 @@ pub(super) struct LocalForwarder {
     clock: u64,
 }
 
+impl Drop for LocalForwarder {
+    /// A forwarder that goes takes a lock, which in a child of the process a thread may hold that does not exist
+    /// there: it stays.
+    fn drop(&mut self) {
+        if self.core.check_fork().is_ok() {
+            // SAFETY: not used any more, as this is dropped.
+            unsafe { ManuallyDrop::drop(&mut self.moving.forwarder) };
+        }
+    }
+}
+
 /// What moves frames and datagrams, apart from where they go.
 struct Moving {
-    forwarder: Forwarder,
+    /// Dropped with the [`LocalForwarder`].
+    forwarder: ManuallyDrop<Forwarder>,
     copies: Copies,
 }
 
@@ -62,7 +75,10 @@ pub unsafe extern "C" fn leon_forwarder_new(
             return Err(Error::null("forwarder"));
         }
         let local = LocalForwarder {
-            moving: Moving { forwarder: core.engine.forwarder(), copies: Copies::new(core.underlay_mtu) },
+            moving: Moving {
+                forwarder: ManuallyDrop::new(core.engine.forwarder()),
+                copies: Copies::new(core.underlay_mtu),
+            },
             batch: Batch::new(core.max_segments),
             callbacks: core.callbacks.with_user_data(user_data),
             clock: 0,
@@ -222,14 +238,13 @@ unsafe fn for_each<T>(
     let mut looked_at = 0;
     let mut run = || {
         let mut entered = FORWARDERS.enter(forwarder.addr())?;
-        let (local, is_in_callback) = entered.exclusive();
-        let LocalForwarder { core, moving, batch, callbacks, clock } = local;
+        let LocalForwarder { core, moving, batch, callbacks, clock } = entered.exclusive();
         core.check()?;
         let status = core.guard(|| {
             // SAFETY: the caller's word.
             let items = unsafe { memory::array_mut(items, count)? };
             let now = advance(clock, now, core)?;
-            let mut sink = CallSink { callbacks, batch, is_in_callback };
+            let mut sink = CallSink { callbacks, batch };
             let result = items.iter_mut().try_for_each(|item| {
                 act(moving, now, item, &mut sink)?;
                 looked_at += 1;
@@ -285,17 +300,16 @@ impl Moving {
             let first: &[u8] = memory::array(frame.data.cast_const(), frame.len)?;
             (first, memory::array(frame.rest, frame.rest_count)?)
         };
-        if rest.iter().any(|piece: &leon_iov| piece.data.is_null() && piece.len > 0) {
-            return Err(LEON_E_NULL.into());
+        // SAFETY: the caller's word.
+        let piece = |piece: &leon_iov| unsafe { memory::array::<u8>(piece.data, piece.len) };
+        for checked in rest.iter().map(piece) {
+            checked?;
         }
         if self.copies.is_full() {
             sink.flush();
             self.copies.clear();
         }
-        let rest = rest.iter().filter(|piece| piece.len > 0);
-        // SAFETY: the caller's word; NULL was looked for.
-        let rest = rest.map(|piece| unsafe { core::slice::from_raw_parts(piece.data, piece.len) });
-        let bytes = self.copies.gather(core::iter::once(first).chain(rest));
+        let bytes = self.copies.gather(core::iter::once(first).chain(rest.iter().flat_map(piece)));
         Ok(number(self.forwarder.frame_in(now, FrameIn { segment, bytes }, sink)))
     }
 

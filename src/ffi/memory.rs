@@ -161,6 +161,11 @@ pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str
     text.to_str().map_err(|_| Error::new(LEON_E_TEXT, format!("{what} is not UTF-8")))
 }
 
+/// Checks that the caller gives room for an answer, before anything is done to find it.
+pub(super) fn check_room<T>(to: *mut T, capacity: usize) -> Result<(), Error> {
+    if capacity > 0 { Ok(check_array(to, capacity)?) } else { Ok(()) }
+}
+
 /// Copies as many of `items` as there is room for, and tells how many there are.
 ///
 /// # Safety
@@ -175,9 +180,10 @@ pub(super) unsafe fn write_list<T: Copy>(
 ) -> Result<(), Error> {
     // SAFETY: the caller's word about `count`.
     unsafe { write(count, items.len(), "count")? };
+    // All of it, also if the list happens to be empty: what is wrong is wrong every time.
+    check_room(to, capacity)?;
     let room = capacity.min(items.len());
     if room > 0 {
-        check_array(to, room)?;
         // SAFETY: there is room by the caller's word, and the library's items do not lie in it.
         unsafe { ptr::copy_nonoverlapping(items.as_ptr(), to, room) };
     }

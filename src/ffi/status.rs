@@ -40,7 +40,7 @@ pub const LEON_E_CONFIG: leon_status = -12;
 pub const LEON_E_ADDRESS: leon_status = -13;
 /// A text is not UTF-8, or is not what it should be: a key, an address, a number.
 pub const LEON_E_TEXT: leon_status = -14;
-/// The caller's memory is too small for the answer. The count says how much is needed.
+/// The caller's memory is too small for the answer, and holds the beginning of it. The count says how much is needed.
 pub const LEON_E_SPACE: leon_status = -15;
 /// No such member, or no such segment at this node.
 pub const LEON_E_NOT_FOUND: leon_status = -16;
@@ -48,7 +48,8 @@ pub const LEON_E_NOT_FOUND: leon_status = -16;
 pub const LEON_E_RANGE: leon_status = -17;
 /// A callback that leon cannot do without is NULL.
 pub const LEON_E_CALLBACK: leon_status = -18;
-/// No more memory, or no more handles: at most 4096 engines and forwarders in one process.
+/// No more handles: at most 4096 engines and 4096 forwarders in one process; or no memory for a page. When the
+/// allocator of the process fails during a call that is not of the data path, the process aborts, as Rust has it.
 pub const LEON_E_NOMEM: leon_status = -19;
 /// More bytes are needed before there is an answer.
 pub const LEON_E_AGAIN: leon_status = -20;

@@ -6,8 +6,8 @@ use core::ptr;
 
 use crate::ffi::call::without_engine;
 use crate::ffi::memory;
-use crate::ffi::status::{Error, LEON_E_TEXT, leon_status};
-use crate::ffi::types::{leon_address, leon_id, leon_key};
+use crate::ffi::status::{Error, LEON_E_SPACE, LEON_E_TEXT, leon_status};
+use crate::ffi::types::{LEON_KEY_TEXT_SIZE, leon_address, leon_id, leon_key};
 use crate::{NodeId, SecretKey};
 
 /// Derives a node's identity, its public key, from its secret key. Any 32 random bytes are a secret key.
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn leon_key_from_text(text: *const c_char, key: *mut leon_
 /// Writes a key in 44 characters of base64.
 ///
 /// @param key      the key
-/// @param text     room for the text, NUL-terminated
+/// @param text     room for the text, NUL-terminated; nothing is written if it is too small
 /// @param capacity its size in bytes; `LEON_KEY_TEXT_SIZE` is enough
 /// @return `LEON_OK`, or the error
 /// @thread any thread, at any time
@@ -73,6 +73,11 @@ pub unsafe extern "C" fn leon_key_to_text(
     without_engine(|| {
         // SAFETY: the caller's word.
         let key = unsafe { memory::read(key, "key")? };
+        memory::check_room(text, capacity)?;
+        if capacity < LEON_KEY_TEXT_SIZE {
+            // A part of a secret would be left where nobody wipes it.
+            return Err(LEON_E_SPACE.into());
+        }
         let encoded = SecretKey::from_bytes(key.bytes).to_base64();
         // SAFETY: the caller's word.
         unsafe { memory::write_text(&encoded, text, capacity, ptr::null_mut()) }
