@@ -2174,7 +2174,7 @@ leon_status leon_id_from_text(const char *text, struct leon_id *id);
 leon_status leon_id_to_text(const struct leon_id *id, char *text, size_t capacity);
 
 /**
- * Reads an address and a port: "192.0.2.1:4789", "[2001:db8::1]:4789".
+ * Reads an address and a port, as in `192.0.2.1:4789` and `[2001:db8::1]:4789`.
  *
  * @param text    a NUL-terminated text
  * @param address receives the address

@@ -130,7 +130,7 @@ pub unsafe extern "C" fn leon_id_to_text(
     })
 }
 
-/// Reads an address and a port: "192.0.2.1:4789", "[2001:db8::1]:4789".
+/// Reads an address and a port, as in `192.0.2.1:4789` and `[2001:db8::1]:4789`.
 ///
 /// @param text    a NUL-terminated text
 /// @param address receives the address
