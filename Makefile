@@ -40,6 +40,7 @@ DOCUMENTS = README.md SECURITY.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT \
 
 all: $(SHARED) $(STATIC)
 
+# `leon_c_library` puts in the allocator with a reserve, which a Rust program would not want from a library.
 # cargo knows best whether there is something to do. Fat LTO applies only where one kind of library is built alone.
 # Root often has no cargo: `sudo make install` then takes what is built.
 $(RUST_ARCHIVE): FORCE
@@ -47,7 +48,7 @@ $(RUST_ARCHIVE): FORCE
 	@if command -v "$(CARGO)" >/dev/null; then \
 	    set -x; \
 	    "$(CARGO)" rustc --locked --package leon --lib --profile c --no-default-features --features ffi \
-	        --target-dir "$(TARGET_DIR)" --crate-type staticlib -- --print "native-static-libs=$(NATIVE_LIBS)"; \
+	        --target-dir "$(TARGET_DIR)" --crate-type staticlib -- --cfg leon_c_library --print "native-static-libs=$(NATIVE_LIBS)"; \
 	elif test ! -f "$@"; then \
 	    echo "make: there is no $(CARGO) in the PATH, and nothing is built: run make as one who has it" >&2; \
 	    exit 1; \

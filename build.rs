@@ -9,6 +9,8 @@ const ABI: &str = "0";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(leon_fault)");
+    println!("cargo::rustc-check-cfg=cfg(leon_c_library)");
+    println!("cargo::rustc-check-cfg=cfg(cargo_c)");
     let is_elf = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux");
     if std::env::var_os("CARGO_FEATURE_FFI").is_some() && is_elf {
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libleon.so.{ABI}");

@@ -88,6 +88,8 @@ counters! {
     FloodLimit = "drop_flood_limit",
     /// Control message dropped: its node sends more of them than it may.
     ControlLimit = "drop_control_limit",
+    /// Control message or handshake dropped: there is no memory for what it may lead to.
+    NoMemory = "drop_no_memory",
     /// Handshake dropped: it is not sealed with the key of this network.
     HandshakeStranger = "drop_handshake_stranger",
     /// Datagram dropped: its sender has security none and this node has not, or the other way round.

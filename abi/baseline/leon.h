@@ -621,9 +621,14 @@
 #define LEON_COUNTER_MAC_HELD 48
 
 /**
+ * Control message or handshake dropped: there is no memory for what it may lead to.
+ */
+#define LEON_COUNTER_DROP_NO_MEMORY 49
+
+/**
  * One more than the largest number of a counter in this version.
  */
-#define LEON_COUNTER_COUNT 49
+#define LEON_COUNTER_COUNT 50
 
 /**
  * Length of what stands before each frame of a stream, in bytes.
@@ -1525,8 +1530,9 @@ typedef struct leon_frame_info {
 #define LEON_E_CALLBACK (-18)
 
 /**
- * No more handles: at most 4096 engines and 4096 forwarders in one process; or no memory for a page. When the
- * allocator of the process fails during a call that is not of the data path, the process aborts, as Rust has it.
+ * No memory, or no more handles: at most 4096 engines and 4096 forwarders in one process. The call has changed
+ * nothing; the same call can be made again, and succeeds when there is memory. What frames and datagrams need is
+ * allocated when engine and forwarder are made.
  */
 #define LEON_E_NOMEM (-19)
 
@@ -1621,10 +1627,11 @@ leon_status leon_engine_free(struct leon_engine *engine);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback; runs callbacks
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
-leon_status leon_engine_join(struct leon_engine *engine, leon_time now);
+leon_status leon_engine_join(struct leon_engine *engine,
+                             leon_time now);
 
 /**
  * Leaves: says so to every member, a few times while `leon_engine_timer` is still called until the deadline is
@@ -1636,7 +1643,7 @@ leon_status leon_engine_join(struct leon_engine *engine, leon_time now);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback; runs callbacks
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_leave(struct leon_engine *engine,
@@ -1651,10 +1658,11 @@ leon_status leon_engine_leave(struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback; runs callbacks
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
-leon_status leon_engine_timer(struct leon_engine *engine, leon_time now);
+leon_status leon_engine_timer(struct leon_engine *engine,
+                              leon_time now);
 
 /**
  * When `leon_engine_timer` is to be called next.
@@ -1681,7 +1689,8 @@ leon_time leon_engine_deadline(const struct leon_engine *engine);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback; runs callbacks
  * @ownership leon copies the list
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED,
+ *         LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_set_allowed(struct leon_engine *engine,
@@ -1703,8 +1712,8 @@ leon_status leon_engine_set_allowed(struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback; runs callbacks
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOT_FOUND,
- *         LEON_E_HOST_LIMIT, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOT_FOUND, LEON_E_HOST_LIMIT, LEON_E_NOMEM,
+ *         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_announce_host(struct leon_engine *engine,
@@ -1722,7 +1731,7 @@ leon_status leon_engine_announce_host(struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback; runs callbacks
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_withdraw_host(struct leon_engine *engine,
@@ -1916,10 +1925,13 @@ leon_status leon_forwarder_datagrams_in(struct leon_forwarder *forwarder,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_SIZE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_SIZE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED,
+ *         LEON_E_PANIC
  * @since 0.1
  */
-leon_status leon_engine_info(const struct leon_engine *engine, leon_time now, struct leon_info *info);
+leon_status leon_engine_info(const struct leon_engine *engine,
+                             leon_time now,
+                             struct leon_info *info);
 
 /**
  * Lists the other members, by identity: live, failed, and left until they are forgotten.
@@ -1933,8 +1945,8 @@ leon_status leon_engine_info(const struct leon_engine *engine, leon_time now, st
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
- *         LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+ *         LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_members(const struct leon_engine *engine,
@@ -1956,8 +1968,8 @@ leon_status leon_engine_members(const struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
- *         LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+ *         LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_links(const struct leon_engine *engine,
@@ -1978,8 +1990,8 @@ leon_status leon_engine_links(const struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
- *         LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+ *         LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_hosts(const struct leon_engine *engine,
@@ -2001,8 +2013,8 @@ leon_status leon_engine_hosts(const struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
- *         LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+ *         LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_counters(const struct leon_engine *engine,
@@ -2027,7 +2039,7 @@ leon_status leon_engine_counters(const struct leon_engine *engine,
  * @reentrancy may be called from inside a callback
  * @ownership none passes
  * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SIZE, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE,
- *         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ *         LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_explain(const struct leon_engine *engine,
@@ -2051,8 +2063,8 @@ leon_status leon_engine_explain(const struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE, LEON_E_FORKED,
- *         LEON_E_POISONED, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE, LEON_E_NOMEM,
+ *         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_explain_json(const struct leon_engine *engine,
@@ -2075,8 +2087,8 @@ leon_status leon_engine_explain_json(const struct leon_engine *engine,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
- *         LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+ *         LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_engine_snapshot_json(const struct leon_engine *engine,
@@ -2108,7 +2120,7 @@ const char *leon_counter_name(uint32_t counter);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_NOMEM, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_id_from_key(const struct leon_key *secret, struct leon_id *id);
@@ -2139,7 +2151,7 @@ leon_status leon_key_from_text(const char *text,
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOMEM, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_key_to_text(const struct leon_key *key, char *text, size_t capacity);
@@ -2168,7 +2180,7 @@ leon_status leon_id_from_text(const char *text, struct leon_id *id);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOMEM, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_id_to_text(const struct leon_id *id, char *text, size_t capacity);
@@ -2197,7 +2209,7 @@ leon_status leon_address_from_text(const char *text, struct leon_address *addres
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback
  * @ownership none passes
- * @errors LEON_E_NULL, LEON_E_ADDRESS, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+ * @errors LEON_E_NULL, LEON_E_ADDRESS, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOMEM, LEON_E_PANIC
  * @since 0.1
  */
 leon_status leon_address_to_text(const struct leon_address *address, char *text, size_t capacity);

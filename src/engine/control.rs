@@ -28,7 +28,7 @@ use crate::route::{Change, Path, Router};
 use crate::session::{self, OuterKey, Sessions};
 use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
-use crate::wire::control::{Message, Ping, Row};
+use crate::wire::control::{MAX_CONTROL_LEN, Message, Ping, Row};
 use crate::wire::record::Record;
 
 /// Paths are chosen this long after the first of a burst of changes, so a few times in a round of
@@ -73,6 +73,8 @@ pub(crate) struct Control {
     rng: Rng,
     pub(super) counters: Arc<CounterSet>,
     pub(super) outbox: Outbox,
+    /// Where control messages are sealed.
+    pub(super) content: Vec<u8>,
     slots: Slots,
     pub(super) fdb: Arc<Fdb>,
     hash: KeyedHash,
@@ -105,6 +107,7 @@ impl Control {
             rng,
             counters: Arc::new(CounterSet::new()),
             outbox: Outbox::default(),
+            content: Vec::with_capacity(MAX_CONTROL_LEN),
             slots: Slots::new(2 * config.max_members),
             fdb,
             hash,

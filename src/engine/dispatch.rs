@@ -11,7 +11,7 @@ use crate::route::Cost;
 use crate::session::{self, Arrival, Head, Keys, Route, SealedPath};
 use crate::stats::Counter;
 use crate::time::Time;
-use crate::wire::control::{MAX_CONTROL_LEN, Message, Pong};
+use crate::wire::control::{Message, Pong};
 use crate::wire::header::{self, Fields};
 use crate::wire::record::Record;
 use crate::wire::{KIND_CONTROL, TYPE_TRANSPORT};
@@ -146,7 +146,8 @@ impl Control {
 
     fn send(&mut self, to: NodePrefix, way: &Way, message: &Message, now: Time) {
         let Some(path) = self.sealed(to, way) else { return };
-        let mut content = Vec::with_capacity(MAX_CONTROL_LEN);
+        let mut content = core::mem::take(&mut self.content);
+        content.clear();
         message.write(&mut content);
         let mut head = Head::new();
         match path.seal(&mut head, (KIND_CONTROL, Segment::DEFAULT), &mut content, now) {
@@ -157,6 +158,7 @@ impl Control {
             }
             Err(reason) => self.counters.bump(reason),
         }
+        self.content = content;
     }
 
     /// Asks a node whether it is at an address.

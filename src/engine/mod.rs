@@ -6,6 +6,7 @@
 
 mod alarm;
 mod control;
+mod demand;
 mod dispatch;
 mod event;
 mod explain;
@@ -22,7 +23,7 @@ mod snapshot;
 mod status;
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -111,6 +112,8 @@ pub(crate) struct Shared {
     generation: AtomicU64,
     fdb: Arc<Fdb>,
     deadline: AtomicU64,
+    /// Bytes that the next call of the control plane may allocate.
+    demand: AtomicUsize,
     /// The first is the control plane's, the second holds what forwarders that are gone have counted.
     counter_sets: Mutex<Vec<Arc<CounterSet>>>,
 }
@@ -146,6 +149,7 @@ impl Engine {
                 alarms: Arc::clone(&control.alarms),
                 underlay_mtu: config.underlay_mtu,
                 mtu: wire::max_ethernet_payload(config.underlay_mtu, config.locator.ip()) as u16,
+                demand: AtomicUsize::new(control.demand()),
                 counter_sets: Mutex::new(vec![Arc::clone(&control.counters), Arc::new(CounterSet::new())]),
                 control: Mutex::new(control),
                 published: RwLock::new(Arc::new(snapshot)),
@@ -226,6 +230,18 @@ impl Engine {
         self.shared.mtu
     }
 
+    /// Bytes that a call of the control plane may allocate at most, as things are.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn demand(&self) -> usize {
+        self.shared.demand.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that a report, [`status`](Self::status) or [`explain`](Self::explain), may take at most.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn report_demand(&self) -> usize {
+        self.demand() + demand::of_hosts(self.shared.fdb.capacity())
+    }
+
     /// The state of the engine.
     pub fn status(&self, now: Time) -> Status {
         let sets = self.shared.counter_sets.lock().clone();
@@ -253,6 +269,7 @@ impl Shared {
         }
         let outbox = core::mem::take(&mut control.outbox);
         let deadline = control.deadline();
+        self.demand.store(control.demand(), Ordering::Relaxed);
         let former = self.deadline.swap(deadline.as_nanos(), Ordering::AcqRel);
         drop(control);
         outbox.flush(sink);

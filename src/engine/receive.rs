@@ -1,5 +1,7 @@
 //! Datagram in -> open -> relay or deliver (§4.3).
 
+use core::sync::atomic::Ordering;
+
 use crate::engine::dispatch::Source;
 use crate::engine::forwarder::View;
 use crate::engine::snapshot::Peer;
@@ -97,6 +99,7 @@ impl View {
                 if !peer.limits.control.take(now) {
                     return Err(Counter::ControlLimit);
                 }
+                self.admit(sink)?;
                 let message = Message::read(opened.content).map_err(|_| Counter::ControlMalformed)?;
                 let source = Source {
                     prefix: header.source,
@@ -113,6 +116,11 @@ impl View {
             KIND_FRAME => self.deliver(now, peer, opened.segment, opened.content, sink),
             _ => Err(Counter::DatagramType),
         }
+    }
+
+    /// Lets a datagram into the control plane if there is memory for what it may lead to.
+    fn admit(&self, sink: &mut impl Sink) -> Result<(), Counter> {
+        if sink.admit(self.shared.demand.load(Ordering::Relaxed)) { Ok(()) } else { Err(Counter::NoMemory) }
     }
 
     /// Delivers a member's frame to the local network, and learns where its sender is.
@@ -157,6 +165,7 @@ impl View {
     ) -> Result<(), Counter> {
         let (head, body) = datagram.bytes.split_at_mut(header.len);
         let inner = self.shared.outer.open(head, body).ok_or(Counter::HandshakeStranger)?;
+        self.admit(sink)?;
         let arrival = Arrival {
             kind: header.kind,
             source: header.source,

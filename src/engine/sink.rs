@@ -28,6 +28,12 @@ pub trait Sink {
     /// The bodies of datagrams and the bytes of frames that were lent so far are about to change or to go. Only a
     /// sink that keeps pointers to them needs this.
     fn reclaim(&mut self) {}
+    /// A datagram for the control plane is about to be dealt with, which may allocate up to so many bytes. False if
+    /// they are not to be had: the datagram is then dropped and counted as
+    /// [`Counter::NoMemory`](crate::Counter::NoMemory). For a sink that sets memory aside before it is needed.
+    fn admit(&mut self, _bytes: usize) -> bool {
+        true
+    }
 }
 
 /// A datagram to send from the node's one UDP socket.

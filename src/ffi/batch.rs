@@ -37,6 +37,9 @@ unsafe impl Send for Batch {}
 unsafe impl Sync for Batch {}
 
 impl Batch {
+    /// Bytes that a batch takes at most.
+    pub(super) const DEMAND: usize = 64 * 1024;
+
     /// An empty batch. Allocates all it will ever need.
     pub(super) fn new(max_segments: usize) -> Self {
         Batch {
@@ -157,6 +160,11 @@ impl Copies {
         // One byte more, so that a frame that is cut is still too long.
         let max_frame = usize::from(underlay_mtu) + 1;
         Copies { bytes: Vec::with_capacity(ROOM / 2 * max_frame), max_frame }
+    }
+
+    /// Bytes that the place takes at most.
+    pub(super) fn demand(underlay_mtu: u16) -> usize {
+        ROOM * (usize::from(underlay_mtu) + 1)
     }
 
     /// True if a frame more may not fit: what was copied must be done with, then [`clear`](Self::clear)ed.

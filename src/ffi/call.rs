@@ -3,6 +3,7 @@
 
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
@@ -10,16 +11,17 @@ use parking_lot::Mutex;
 
 use crate::ffi::batch::Batch;
 use crate::ffi::callbacks::{CallSink, Callbacks};
-use crate::ffi::config::Choice;
+use crate::ffi::config::{Choice, OF_ALLOWED, OF_SEED};
 use crate::ffi::fork::ForkMark;
 use crate::ffi::forwarder::LocalForwarder;
 use crate::ffi::handle::{Access, Table};
+use crate::ffi::reserve::{Claim, RESERVE, Tenant, Term};
 use crate::ffi::status::{
     Error, LEON_E_CLOSED, LEON_E_CONFIG, LEON_E_FORKED, LEON_E_HANDLE, LEON_E_PANIC, LEON_E_POISONED,
     LEON_E_RANGE, LEON_OK, leon_status,
 };
 use crate::ffi::types::leon_time;
-use crate::{Engine, Time};
+use crate::{Config, Engine, Security, Time};
 
 /// The live engines; all that is global here. A handle finds its engine in it, and nothing else is shared.
 pub(super) static ENGINES: Table<Arc<Core>> = Table::new(1, Access::Shared);
@@ -44,14 +46,39 @@ pub(super) struct Core {
     /// A batch for the next call with the engine's handle.
     spare: Mutex<Option<Box<Batch>>>,
     fork: ForkMark,
+    /// The last, as all before it may be in the reserve.
+    _tenant: Tenant,
 }
 
+/// Bytes that an engine takes at most, apart from what grows with its configuration.
+const FIXED: usize = 4 << 20;
+/// Two atomic words.
+const OF_FDB_ENTRY: usize = 16;
+/// What is allocated for each member that there may be, whether or not there is: its count in the FDB.
+const OF_MEMBER: usize = 64;
+
 impl Core {
+    /// Bytes that an engine takes at most while it is made.
+    pub(super) fn demand(choice: &Choice) -> usize {
+        let Config { seeds, security, fdb_capacity, max_members, .. } = &choice.config;
+        let allowed = match security {
+            Security::Sealed(keys) => keys.allowed.as_ref().map_or(0, BTreeSet::len),
+            Security::None { .. } => 0,
+        };
+        FIXED
+            + fdb_capacity.saturating_mul(OF_FDB_ENTRY)
+            + max_members.saturating_mul(OF_MEMBER)
+            + seeds.len() * OF_SEED
+            + allowed * OF_ALLOWED
+    }
+
     pub(super) fn new(choice: Choice, callbacks: Callbacks, now: leon_time) -> Result<Self, Error> {
         let Choice { config, max_segments } = choice;
         let now = check_time(now)?;
         let underlay_mtu = config.underlay_mtu;
         let engine = Engine::new(config, now).map_err(|error| Error::new(LEON_E_CONFIG, error))?;
+        let tenant = RESERVE.move_in()?;
+        drop(RESERVE.claim(engine.demand(), Term::Standing)?);
         Ok(Core {
             engine,
             callbacks,
@@ -62,8 +89,9 @@ impl Core {
             clock: AtomicU64::new(now.as_nanos()),
             times_back: AtomicU64::new(0),
             last_error: Mutex::new(String::new()),
-            spare: Mutex::new(None),
+            spare: Mutex::new(Some(Box::new(Batch::new(max_segments)))),
             fork: ForkMark::new()?,
+            _tenant: tenant,
         })
     }
 
@@ -114,9 +142,15 @@ impl Core {
         error.status
     }
 
-    /// The sentence about the last error that had one.
-    pub(super) fn last_error(&self) -> String {
-        self.last_error.lock().clone()
+    /// Shows the sentence about the last error that had one.
+    pub(super) fn with_last_error<T>(&self, show: impl FnOnce(&str) -> T) -> T {
+        show(&self.last_error.lock())
+    }
+
+    /// Sets aside what a call may allocate: `more` bytes besides what control work does.
+    pub(super) fn claim(&self, more: usize) -> Result<Claim, leon_status> {
+        let term = if more == 0 { Term::Standing } else { Term::Single };
+        RESERVE.claim(self.engine.demand().saturating_add(more), term)
     }
 
     /// The time of a call with the engine's handle.
@@ -133,7 +167,7 @@ impl Core {
     pub(super) fn with_sink(&self, act: impl FnOnce(&Engine, &mut CallSink<'_>)) {
         let spare = self.spare.lock().take();
         let mut batch = spare.unwrap_or_else(|| Box::new(Batch::new(self.max_segments)));
-        let mut sink = CallSink { callbacks: &self.callbacks, batch: &mut batch };
+        let mut sink = CallSink { callbacks: &self.callbacks, batch: &mut batch, claim: None };
         act(&self.engine, &mut sink);
         sink.flush();
         *self.spare.lock() = Some(batch);
@@ -147,8 +181,27 @@ pub(super) fn check_time(now: leon_time) -> Result<Time, Error> {
     if now > i64::MAX as u64 { Err(LEON_E_RANGE.into()) } else { Ok(Time::from_nanos(now)) }
 }
 
-/// Carries out a call with the engine of a handle.
+/// Carries out a call with the engine of a handle that may change the engine, or allocate.
 pub(super) fn with_engine(handle: usize, act: impl FnOnce(&Arc<Core>) -> Result<(), Error>) -> leon_status {
+    look_at_engine(handle, |core| {
+        let _memory = core.claim(0)?;
+        act(core)
+    })
+}
+
+/// Carries out a call that lists what an engine has.
+pub(super) fn with_report(handle: usize, act: impl FnOnce(&Arc<Core>) -> Result<(), Error>) -> leon_status {
+    look_at_engine(handle, |core| {
+        let _memory = RESERVE.claim(core.engine.report_demand(), Term::Single)?;
+        act(core)
+    })
+}
+
+/// Carries out a call with the engine of a handle that allocates nothing.
+pub(super) fn look_at_engine(
+    handle: usize,
+    act: impl FnOnce(&Arc<Core>) -> Result<(), Error>,
+) -> leon_status {
     let entered = match ENGINES.enter(handle) {
         Ok(entered) => entered,
         Err(status) => return status,
@@ -162,7 +215,18 @@ pub(super) fn with_engine(handle: usize, act: impl FnOnce(&Arc<Core>) -> Result<
     }
 }
 
-/// Carries out a call that needs no engine.
+/// Bytes that keys and addresses take at most while they are turned into something else.
+const OF_TEXT: usize = 4096;
+
+/// Carries out a call that needs no engine, with some memory.
+pub(super) fn with_memory(act: impl FnOnce() -> Result<(), Error>) -> leon_status {
+    without_engine(|| {
+        let _memory = RESERVE.claim(OF_TEXT, Term::Single)?;
+        act()
+    })
+}
+
+/// Carries out a call that needs no engine, and allocates nothing.
 pub(super) fn without_engine(act: impl FnOnce() -> Result<(), Error>) -> leon_status {
     let act = || {
         #[cfg(leon_fault)]

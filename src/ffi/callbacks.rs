@@ -9,6 +9,7 @@ use core::mem::offset_of;
 use crate::ffi::batch::Batch;
 use crate::ffi::event::{EventText, leon_event};
 use crate::ffi::memory::{self, Extensible};
+use crate::ffi::reserve::{Claim, RESERVE, Term};
 use crate::ffi::status::{Error, LEON_E_CALLBACK, LEON_E_UNSUPPORTED};
 use crate::ffi::types::{leon_datagram_out, leon_frame_out, leon_time};
 use crate::{Datagram, Event, Frame, Sink, Time};
@@ -115,6 +116,8 @@ impl Callbacks {
 pub(super) struct CallSink<'a> {
     pub(super) callbacks: &'a Callbacks,
     pub(super) batch: &'a mut Batch,
+    /// What stands by for a datagram for the control plane.
+    pub(super) claim: Option<Claim>,
 }
 
 impl CallSink<'_> {
@@ -184,5 +187,13 @@ impl Sink for CallSink<'_> {
 
     fn reclaim(&mut self) {
         self.flush();
+    }
+
+    #[cold]
+    fn admit(&mut self, bytes: usize) -> bool {
+        // What the former datagram has left over goes back first.
+        self.claim = None;
+        self.claim = RESERVE.claim(bytes, Term::Standing).ok();
+        self.claim.is_some()
     }
 }

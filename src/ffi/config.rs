@@ -146,6 +146,35 @@ pub(super) unsafe fn read(from: *const leon_config) -> Result<Choice, Error> {
     Ok(Choice { config, max_segments: given.max_segments.max(1) as usize })
 }
 
+/// Bytes that one identity takes at most while it is put on the list of those allowed.
+pub(super) const OF_ALLOWED: usize = 256;
+/// Bytes that a seed takes at most.
+pub(super) const OF_SEED: usize = 256;
+/// Bytes that one of a text takes at most while it is read.
+const OF_TEXT_BYTE: usize = 256;
+/// What grows with nothing.
+const FIXED: usize = 64 * 1024;
+
+/// Bytes that [`read`] may allocate.
+///
+/// # Safety
+///
+/// As for [`read`].
+pub(super) unsafe fn demand(from: *const leon_config) -> Result<usize, Error> {
+    // SAFETY: the caller's word.
+    let given = unsafe { memory::read_sized(from)? };
+    let parts = [
+        (given.text_len, OF_TEXT_BYTE),
+        (given.seed_count, OF_SEED),
+        (given.segment_count, size_of::<Segment>() * 4),
+        (given.allowed_count, OF_ALLOWED),
+    ];
+    // What is larger than any memory is refused, without a byte of it taken.
+    let of_part =
+        |(count, size): (usize, usize)| if count <= isize::MAX as usize / size { count * size } else { 0 };
+    Ok(FIXED + parts.into_iter().map(of_part).fold(0, usize::saturating_add))
+}
+
 /// The configuration that stands in a text.
 ///
 /// # Safety
@@ -303,10 +332,6 @@ fn unknown(field: &str, value: u32) -> Error {
 
 /// The same error, with the field it is in.
 fn in_field(error: Error, field: &str) -> Error {
-    let what = if error.text.is_empty() {
-        sentence(error.status).to_string_lossy().into_owned()
-    } else {
-        error.text
-    };
-    Error { status: error.status, text: format!("config.{field}: {what}") }
+    let what = if error.text.is_empty() { sentence(error.status) } else { &error.text };
+    Error::new(error.status, format_args!("config.{field}: {what}"))
 }

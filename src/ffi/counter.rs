@@ -103,8 +103,10 @@ pub const LEON_COUNTER_DROP_MAC_TABLE_FULL: u32 = 46;
 pub const LEON_COUNTER_DROP_MAC_QUOTA: u32 = 47;
 /// Frames whose host had been announced elsewhere within the last 2 s, and was left there.
 pub const LEON_COUNTER_MAC_HELD: u32 = 48;
+/// Control message or handshake dropped: there is no memory for what it may lead to.
+pub const LEON_COUNTER_DROP_NO_MEMORY: u32 = 49;
 /// One more than the largest number of a counter in this version.
-pub const LEON_COUNTER_COUNT: usize = 49;
+pub const LEON_COUNTER_COUNT: usize = 50;
 
 /// Every counter of the engine, in the order of its number, with its name in C. Later ones are appended.
 const COUNTERS: &[(Counter, &core::ffi::CStr)] = &[
@@ -155,6 +157,7 @@ const COUNTERS: &[(Counter, &core::ffi::CStr)] = &[
     (Counter::MacTableFull, c"drop_mac_table_full"),
     (Counter::MacQuota, c"drop_mac_quota"),
     (Counter::MacHeld, c"mac_held"),
+    (Counter::NoMemory, c"drop_no_memory"),
 ];
 
 /// The number of the first of them.

@@ -5,13 +5,14 @@ use core::ptr;
 use std::sync::Arc;
 
 use crate::HostError;
-use crate::ffi::call::{Core, ENGINES, with_engine, without_engine};
+use crate::ffi::call::{Core, ENGINES, look_at_engine, with_engine, without_engine};
 use crate::ffi::callbacks::{Callbacks, leon_callbacks};
 use crate::ffi::config::{self, leon_config};
 use crate::ffi::memory;
+use crate::ffi::reserve::{RESERVE, Term};
 use crate::ffi::status::{
-    Error, LEON_E_ABI, LEON_E_HOST_LIMIT, LEON_E_NOT_FOUND, LEON_E_PANIC, LEON_E_RANGE, LEON_OK, leon_status,
-    sentence,
+    Error, LEON_E_ABI, LEON_E_CONFIG, LEON_E_HOST_LIMIT, LEON_E_NOMEM, LEON_E_NOT_FOUND, LEON_E_PANIC,
+    LEON_E_RANGE, LEON_OK, leon_status, sentence,
 };
 use crate::ffi::types::{LEON_TIME_NEVER, leon_host_key, leon_id, leon_time};
 
@@ -56,18 +57,15 @@ pub unsafe extern "C" fn leon_engine_new_abi(
         told = unsafe { make(abi, config, callbacks, now, engine) };
         Ok(())
     });
-    let (status, text) = match told {
-        _ if status == LEON_E_PANIC => (LEON_E_PANIC, String::new()),
-        Ok(()) => (LEON_OK, String::new()),
-        Err(Error { status, text }) => (status, text),
+    let (status, text) = match &told {
+        _ if status == LEON_E_PANIC => (LEON_E_PANIC, ""),
+        Ok(()) => (LEON_OK, ""),
+        Err(Error { status, text }) => (*status, &**text),
     };
-    let text = match (status, text.is_empty()) {
-        (LEON_OK, _) | (_, false) => text,
-        (_, true) => sentence(status).to_string_lossy().into_owned(),
-    };
+    let text = if status != LEON_OK && text.is_empty() { sentence(status) } else { text };
     if !error.is_null() {
         // SAFETY: room for `error_size` bytes, by the caller's word. A sentence that is cut is still one.
-        let _ = unsafe { memory::write_text(&text, error, error_size, ptr::null_mut()) };
+        let _ = unsafe { memory::write_text(text, error, error_size, ptr::null_mut()) };
     }
     status
 }
@@ -92,9 +90,17 @@ unsafe fn make(
         return Err(Error::null("engine"));
     }
     // SAFETY: the caller's word.
+    let reading = RESERVE.claim(unsafe { config::demand(config)? }, Term::Single)?;
+    // SAFETY: the caller's word.
     let (choice, callbacks) = unsafe { (config::read(config)?, Callbacks::read(callbacks)?) };
-    let core = Core::new(choice, callbacks, now)?;
-    let handle = ENGINES.insert(Box::new(Arc::new(core)))?;
+    choice.config.validate().map_err(|error| Error::new(LEON_E_CONFIG, error))?;
+    let making = RESERVE.claim(Core::demand(&choice), Term::Single)?;
+    let core = Box::new(Arc::new(Core::new(choice, callbacks, now)?));
+    // What frames go through is not to be in the reserve.
+    if reading.was_needed() || making.was_needed() {
+        return Err(LEON_E_NOMEM.into());
+    }
+    let handle = ENGINES.insert(core)?;
     // SAFETY: room for a handle, by the caller's word.
     unsafe { memory::write(engine, ptr::without_provenance_mut(handle), "engine") }
 }
@@ -129,7 +135,7 @@ pub unsafe extern "C" fn leon_engine_free(engine: *mut leon_engine) -> leon_stat
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback; runs callbacks
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_join(engine: *mut leon_engine, now: leon_time) -> leon_status {
@@ -149,7 +155,7 @@ pub unsafe extern "C" fn leon_engine_join(engine: *mut leon_engine, now: leon_ti
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback; runs callbacks
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_leave(engine: *mut leon_engine, now: leon_time) -> leon_status {
@@ -168,7 +174,7 @@ pub unsafe extern "C" fn leon_engine_leave(engine: *mut leon_engine, now: leon_t
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback; runs callbacks
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_timer(engine: *mut leon_engine, now: leon_time) -> leon_status {
@@ -191,7 +197,7 @@ pub unsafe extern "C" fn leon_engine_timer(engine: *mut leon_engine, now: leon_t
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_deadline(engine: *const leon_engine) -> leon_time {
     let mut deadline = LEON_TIME_NEVER;
-    with_engine(engine.addr(), |core| {
+    look_at_engine(engine.addr(), |core| {
         deadline = core.engine.deadline().as_nanos();
         Ok(())
     });
@@ -209,7 +215,8 @@ pub unsafe extern "C" fn leon_engine_deadline(engine: *const leon_engine) -> leo
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback; runs callbacks
 /// @ownership leon copies the list
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED,
+///         LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_set_allowed(
@@ -218,9 +225,10 @@ pub unsafe extern "C" fn leon_engine_set_allowed(
     count: usize,
     now: leon_time,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
+    look_at_engine(engine.addr(), |core| {
         // SAFETY: the caller's word.
         let list = unsafe { memory::array(allowed, count)? };
+        let _memory = core.claim(list.len() * config::OF_ALLOWED)?;
         let list = (!allowed.is_null()).then(|| list.iter().map(|id| id.to_rust()).collect());
         let now = core.now(now)?;
         core.with_sink(|engine, sink| engine.set_allowed(list, now, sink));
@@ -241,8 +249,8 @@ pub unsafe extern "C" fn leon_engine_set_allowed(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback; runs callbacks
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOT_FOUND,
-///         LEON_E_HOST_LIMIT, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOT_FOUND, LEON_E_HOST_LIMIT, LEON_E_NOMEM,
+///         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_announce_host(
@@ -278,7 +286,7 @@ fn status_of(error: HostError) -> leon_status {
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback; runs callbacks
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_withdraw_host(
@@ -308,7 +316,7 @@ pub unsafe extern "C" fn leon_engine_withdraw_host(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_mtu(engine: *const leon_engine) -> u32 {
     let mut mtu = 0;
-    with_engine(engine.addr(), |core| {
+    look_at_engine(engine.addr(), |core| {
         mtu = core.engine.mtu().into();
         Ok(())
     });
@@ -340,9 +348,10 @@ pub unsafe extern "C" fn leon_engine_last_error(
         let entered = ENGINES.enter(engine.addr())?;
         // In a child, a thread that it does not have may hold the lock.
         entered.shared().check_fork()?;
-        let sentence = entered.shared().last_error();
         // SAFETY: the caller's word.
-        unsafe { memory::write_text(&sentence, text, capacity, len) }
+        entered
+            .shared()
+            .with_last_error(|sentence| unsafe { memory::write_text(sentence, text, capacity, len) })
     })
 }
 

@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 use core::mem::offset_of;
 
-use crate::ffi::call::with_engine;
+use crate::ffi::call::with_report;
 use crate::ffi::engine::leon_engine;
 use crate::ffi::event::cause;
 use crate::ffi::memory::{self, Extensible};
@@ -133,7 +133,7 @@ pub struct leon_candidate {
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
 /// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SIZE, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE,
-///         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+///         LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_explain(
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn leon_engine_explain(
     capacity: usize,
     count: *mut usize,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
+    with_report(engine.addr(), |core| {
         memory::check_room(candidates, capacity)?;
         if count.is_null() {
             return Err(Error::null("count"));
@@ -157,9 +157,8 @@ pub unsafe extern "C" fn leon_engine_explain(
             // SAFETY: the caller's word.
             unsafe { memory::write_sized(explanation, whole(&found))? };
         }
-        let list: Vec<_> = found.candidates.iter().map(candidate).collect();
         // SAFETY: the caller's word.
-        unsafe { memory::write_list(&list, candidates, capacity, count) }
+        unsafe { memory::write_list(found.candidates.iter().map(candidate), candidates, capacity, count) }
     })
 }
 
@@ -175,8 +174,8 @@ pub unsafe extern "C" fn leon_engine_explain(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE, LEON_E_FORKED,
-///         LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOT_FOUND, LEON_E_RANGE, LEON_E_NOMEM,
+///         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_explain_json(
@@ -187,14 +186,13 @@ pub unsafe extern "C" fn leon_engine_explain_json(
     capacity: usize,
     len: *mut usize,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
+    with_report(engine.addr(), |core| {
         memory::check_room(text, capacity)?;
         // SAFETY: the caller's word.
         let to = unsafe { memory::read(to, "to")? };
-        let found = core.engine.explain(to.to_rust(), core.now(now)?);
-        let json = found.ok_or(Error::from(LEON_E_NOT_FOUND))?.to_json();
+        let found = core.engine.explain(to.to_rust(), core.now(now)?).ok_or(LEON_E_NOT_FOUND)?;
         // SAFETY: the caller's word.
-        unsafe { memory::write_text(&json, text, capacity, len) }
+        unsafe { memory::write_json(&found, text, capacity, len) }
     })
 }
 
@@ -210,8 +208,8 @@ pub unsafe extern "C" fn leon_engine_explain_json(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
-///         LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+///         LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_snapshot_json(
@@ -221,10 +219,10 @@ pub unsafe extern "C" fn leon_engine_snapshot_json(
     capacity: usize,
     len: *mut usize,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
-        let json = core.engine.status(core.now(now)?).to_json();
+    with_report(engine.addr(), |core| {
+        let status = core.engine.status(core.now(now)?);
         // SAFETY: the caller's word.
-        unsafe { memory::write_text(&json, text, capacity, len) }
+        unsafe { memory::write_json(&status, text, capacity, len) }
     })
 }
 

@@ -9,12 +9,12 @@ use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use crate::ffi::batch::{Batch, Copies};
-use crate::ffi::call::{Core, FORWARDERS, check_time, with_engine, without_engine};
+use crate::ffi::call::{Core, FORWARDERS, check_time, look_at_engine, without_engine};
 use crate::ffi::callbacks::{CallSink, Callbacks};
 use crate::ffi::counter::{LEON_COUNTER_NONE, number_of};
 use crate::ffi::engine::leon_engine;
 use crate::ffi::memory;
-use crate::ffi::status::{Error, LEON_E_UNSUPPORTED, LEON_OK, leon_status};
+use crate::ffi::status::{Error, LEON_E_NOMEM, LEON_E_UNSUPPORTED, LEON_OK, leon_status};
 use crate::ffi::types::{
     LEON_FRAME_KEEP, leon_datagram_in, leon_frame_in, leon_iov, leon_time, segment as segment_of, source,
 };
@@ -70,11 +70,12 @@ pub unsafe extern "C" fn leon_forwarder_new(
     user_data: *mut c_void,
     forwarder: *mut *mut leon_forwarder,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
+    look_at_engine(engine.addr(), |core| {
         if forwarder.is_null() {
             return Err(Error::null("forwarder"));
         }
-        let local = LocalForwarder {
+        let memory = core.claim(demand(core))?;
+        let local = Box::new(LocalForwarder {
             moving: Moving {
                 forwarder: ManuallyDrop::new(core.engine.forwarder()),
                 copies: Copies::new(core.underlay_mtu),
@@ -83,11 +84,20 @@ pub unsafe extern "C" fn leon_forwarder_new(
             callbacks: core.callbacks.with_user_data(user_data),
             clock: 0,
             core: Arc::clone(core),
-        };
-        let handle = FORWARDERS.insert(Box::new(local))?;
+        });
+        // What frames go through is not to be in the reserve.
+        if memory.was_needed() {
+            return Err(LEON_E_NOMEM.into());
+        }
+        let handle = FORWARDERS.insert(local)?;
         // SAFETY: room for a handle, by the caller's word.
         unsafe { memory::write(forwarder, ptr::without_provenance_mut(handle), "forwarder") }
     })
+}
+
+/// Bytes that a forwarder takes at most.
+fn demand(core: &Core) -> usize {
+    Batch::DEMAND + Copies::demand(core.underlay_mtu) + 2 * usize::from(core.underlay_mtu)
 }
 
 /// Frees a forwarder. If a call with it is under way, on another thread or further down this one's stack, it ends
@@ -244,7 +254,7 @@ unsafe fn for_each<T>(
             // SAFETY: the caller's word.
             let items = unsafe { memory::array_mut(items, count)? };
             let now = advance(clock, now, core)?;
-            let mut sink = CallSink { callbacks, batch };
+            let mut sink = CallSink { callbacks, batch, claim: None };
             let result = items.iter_mut().try_for_each(|item| {
                 act(moving, now, item, &mut sink)?;
                 looked_at += 1;

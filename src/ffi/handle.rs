@@ -181,7 +181,7 @@ fn leave<T>(slot: &Slot<T>) {
 }
 
 /// What tells this thread from all others that run: no thread-local storage, which may take memory.
-fn this_thread() -> usize {
+pub(super) fn this_thread() -> usize {
     // SAFETY: asks for a number, and can do nothing else.
     unsafe { libc::pthread_self() as usize }
 }

@@ -6,6 +6,7 @@
 use core::ffi::{CStr, c_char};
 use core::mem::size_of;
 use core::ptr;
+use std::io::{self, Write as _};
 
 use crate::ffi::status::{
     Error, LEON_E_POINTER, LEON_E_SIZE, LEON_E_SPACE, LEON_E_TEXT, LEON_E_UNSUPPORTED, leon_status,
@@ -158,7 +159,7 @@ pub(super) unsafe fn text<'a>(text: *const c_char, what: &str) -> Result<&'a str
     }
     // SAFETY: not NULL, and terminated by the caller's word.
     let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map_err(|_| Error::new(LEON_E_TEXT, format!("{what} is not UTF-8")))
+    text.to_str().map_err(|_| Error::new(LEON_E_TEXT, format_args!("{what} is not UTF-8")))
 }
 
 /// Checks that the caller gives room for an answer, before anything is done to find it.
@@ -173,21 +174,21 @@ pub(super) fn check_room<T>(to: *mut T, capacity: usize) -> Result<(), Error> {
 /// `to` is NULL with a `capacity` of 0, or points to room for `capacity` items; `count` is NULL or points to a
 /// count.
 pub(super) unsafe fn write_list<T: Copy>(
-    items: &[T],
+    items: impl ExactSizeIterator<Item = T>,
     to: *mut T,
     capacity: usize,
     count: *mut usize,
 ) -> Result<(), Error> {
+    let len = items.len();
     // SAFETY: the caller's word about `count`.
-    unsafe { write(count, items.len(), "count")? };
+    unsafe { write(count, len, "count")? };
     // All of it, also if the list happens to be empty: what is wrong is wrong every time.
     check_room(to, capacity)?;
-    let room = capacity.min(items.len());
-    if room > 0 {
-        // SAFETY: there is room by the caller's word, and the library's items do not lie in it.
-        unsafe { ptr::copy_nonoverlapping(items.as_ptr(), to, room) };
+    for (at, item) in items.take(capacity).enumerate() {
+        // SAFETY: there is room by the caller's word.
+        unsafe { to.add(at).write(item) };
     }
-    if room < items.len() { Err(LEON_E_SPACE.into()) } else { Ok(()) }
+    if capacity < len { Err(LEON_E_SPACE.into()) } else { Ok(()) }
 }
 
 /// Copies a text with a NUL at its end, cut to the room there is, and tells how long it is without the NUL.
@@ -202,21 +203,81 @@ pub(super) unsafe fn write_text(
     capacity: usize,
     len: *mut usize,
 ) -> Result<(), Error> {
-    if !len.is_null() {
-        // SAFETY: the caller's word about `len`.
-        unsafe { len.write_unaligned(text.len()) };
+    // SAFETY: the caller's word.
+    unsafe { Room::new(to, capacity)?.fill(len, |room| room.write_all(text.as_bytes())) }
+}
+
+/// Writes a value as JSON where [`write_text`] would copy a text: however long it is, it takes no memory.
+///
+/// # Safety
+///
+/// As for [`write_text`].
+pub(super) unsafe fn write_json(
+    value: &impl serde::Serialize,
+    to: *mut c_char,
+    capacity: usize,
+    len: *mut usize,
+) -> Result<(), Error> {
+    // SAFETY: the caller's word.
+    unsafe { Room::new(to, capacity)?.fill(len, |room| Ok(serde_json::to_writer(room, value)?)) }
+}
+
+/// The caller's room for a text. What does not fit is only counted.
+struct Room {
+    to: *mut u8,
+    capacity: usize,
+    len: usize,
+}
+
+impl Room {
+    fn new(to: *mut c_char, capacity: usize) -> Result<Self, Error> {
+        check_room(to, capacity)?;
+        Ok(Room { to: to.cast(), capacity, len: 0 })
     }
-    if capacity == 0 {
-        return Err(LEON_E_SPACE.into());
+
+    /// Lets `write` fill the room with a text, and ends that with a NUL, after a whole character.
+    ///
+    /// # Safety
+    ///
+    /// As for [`write_text`].
+    unsafe fn fill(
+        mut self,
+        len: *mut usize,
+        write: impl FnOnce(&mut Self) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        write(&mut self).expect("room never refuses, and no value can fail to be written");
+        if !len.is_null() {
+            // SAFETY: the caller's word about `len`.
+            unsafe { len.write_unaligned(self.len) };
+        }
+        if self.capacity == 0 {
+            return Err(LEON_E_SPACE.into());
+        }
+        let written = self.len.min(self.capacity - 1);
+        // SAFETY: so many bytes have been written, and there is room for one more.
+        unsafe {
+            let text = core::slice::from_raw_parts(self.to, written);
+            let end = str::from_utf8(text).map_or_else(|cut| cut.valid_up_to(), str::len);
+            self.to.add(end).write(0);
+        }
+        if written < self.len { Err(LEON_E_SPACE.into()) } else { Ok(()) }
     }
-    check_array(to, capacity)?;
-    let room = text.floor_char_boundary(capacity - 1);
-    // SAFETY: there is room for `capacity` bytes by the caller's word, and `room` is less.
-    unsafe {
-        ptr::copy_nonoverlapping(text.as_ptr(), to.cast(), room);
-        to.add(room).write(0);
+}
+
+impl io::Write for Room {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        let room = self.capacity.saturating_sub(1).saturating_sub(self.len);
+        // SAFETY: there is room for `capacity` bytes by the word of who made this; what is copied is the library's.
+        unsafe {
+            ptr::copy_nonoverlapping(more.as_ptr(), self.to.wrapping_add(self.len), more.len().min(room))
+        };
+        self.len += more.len();
+        Ok(more.len())
     }
-    if room < text.len() { Err(LEON_E_SPACE.into()) } else { Ok(()) }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod frame;
 mod handle;
 mod memory;
 mod report;
+mod reserve;
 mod status;
 mod text;
 mod types;

@@ -7,7 +7,7 @@ use core::ffi::c_char;
 use core::mem::offset_of;
 use core::time::Duration;
 
-use crate::ffi::call::{Core, with_engine};
+use crate::ffi::call::{Core, with_report};
 use crate::ffi::counter::{LEON_COUNTER_COUNT, LEON_COUNTER_TIME_BACK, counter_of};
 use crate::ffi::engine::leon_engine;
 use crate::ffi::memory::{self, Extensible};
@@ -148,7 +148,8 @@ pub struct leon_host {
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_SIZE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_SIZE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED,
+///         LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_info(
@@ -156,7 +157,7 @@ pub unsafe extern "C" fn leon_engine_info(
     now: leon_time,
     info: *mut leon_info,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
+    with_report(engine.addr(), |core| {
         let status = core.engine.status(core.now(now)?);
         let value = leon_info {
             struct_size: 0,
@@ -186,8 +187,8 @@ pub unsafe extern "C" fn leon_engine_info(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
-///         LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+///         LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_members(
@@ -197,10 +198,10 @@ pub unsafe extern "C" fn leon_engine_members(
     capacity: usize,
     count: *mut usize,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
-        let list: Vec<_> = core.engine.status(core.now(now)?).members.iter().map(member).collect();
+    with_report(engine.addr(), |core| {
+        let status = core.engine.status(core.now(now)?);
         // SAFETY: the caller's word.
-        unsafe { memory::write_list(&list, members, capacity, count) }
+        unsafe { memory::write_list(status.members.iter().map(member), members, capacity, count) }
     })
 }
 
@@ -216,8 +217,8 @@ pub unsafe extern "C" fn leon_engine_members(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
-///         LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+///         LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_links(
@@ -227,10 +228,10 @@ pub unsafe extern "C" fn leon_engine_links(
     capacity: usize,
     count: *mut usize,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
-        let list: Vec<_> = core.engine.status(core.now(now)?).latency.iter().map(link).collect();
+    with_report(engine.addr(), |core| {
+        let status = core.engine.status(core.now(now)?);
         // SAFETY: the caller's word.
-        unsafe { memory::write_list(&list, links, capacity, count) }
+        unsafe { memory::write_list(status.latency.iter().map(link), links, capacity, count) }
     })
 }
 
@@ -245,8 +246,8 @@ pub unsafe extern "C" fn leon_engine_links(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
-///         LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+///         LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_hosts(
@@ -256,10 +257,10 @@ pub unsafe extern "C" fn leon_engine_hosts(
     capacity: usize,
     count: *mut usize,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
-        let list: Vec<_> = core.engine.status(core.now(now)?).fdb.iter().map(host).collect();
+    with_report(engine.addr(), |core| {
+        let status = core.engine.status(core.now(now)?);
         // SAFETY: the caller's word.
-        unsafe { memory::write_list(&list, hosts, capacity, count) }
+        unsafe { memory::write_list(status.fdb.iter().map(host), hosts, capacity, count) }
     })
 }
 
@@ -275,8 +276,8 @@ pub unsafe extern "C" fn leon_engine_hosts(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_FORKED, LEON_E_POISONED,
-///         LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_SPACE, LEON_E_RANGE, LEON_E_NOMEM, LEON_E_FORKED,
+///         LEON_E_POISONED, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_engine_counters(
@@ -286,10 +287,10 @@ pub unsafe extern "C" fn leon_engine_counters(
     capacity: usize,
     count: *mut usize,
 ) -> leon_status {
-    with_engine(engine.addr(), |core| {
+    with_report(engine.addr(), |core| {
         let list = counters(core, &core.engine.status(core.now(now)?));
         // SAFETY: the caller's word.
-        unsafe { memory::write_list(&list, values, capacity, count) }
+        unsafe { memory::write_list(list.into_iter(), values, capacity, count) }
     })
 }
 

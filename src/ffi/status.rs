@@ -48,8 +48,9 @@ pub const LEON_E_NOT_FOUND: leon_status = -16;
 pub const LEON_E_RANGE: leon_status = -17;
 /// A callback that leon cannot do without is NULL.
 pub const LEON_E_CALLBACK: leon_status = -18;
-/// No more handles: at most 4096 engines and 4096 forwarders in one process; or no memory for a page. When the
-/// allocator of the process fails during a call that is not of the data path, the process aborts, as Rust has it.
+/// No memory, or no more handles: at most 4096 engines and 4096 forwarders in one process. The call has changed
+/// nothing; the same call can be made again, and succeeds when there is memory. What frames and datagrams need is
+/// allocated when engine and forwarder are made.
 pub const LEON_E_NOMEM: leon_status = -19;
 /// More bytes are needed before there is an answer.
 pub const LEON_E_AGAIN: leon_status = -20;
@@ -95,13 +96,27 @@ pub(super) struct Error {
 }
 
 impl Error {
+    /// An error with a sentence, which is left out when there is no memory for it.
     pub(super) fn new(status: leon_status, text: impl fmt::Display) -> Self {
-        Error { status, text: text.to_string() }
+        let mut sentence = Sentence(String::new());
+        let is_whole = fmt::write(&mut sentence, format_args!("{text}")).is_ok();
+        Error { status, text: if is_whole { sentence.0 } else { String::new() } }
     }
 
     /// A NULL, where `what` must be given.
     pub(super) fn null(what: &str) -> Self {
-        Error { status: LEON_E_NULL, text: format!("{what} is NULL") }
+        Error::new(LEON_E_NULL, format_args!("{what} is NULL"))
+    }
+}
+
+/// A text that may fail to grow.
+struct Sentence(String);
+
+impl fmt::Write for Sentence {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        self.0.try_reserve(more.len()).map_err(|_| fmt::Error)?;
+        self.0.push_str(more);
+        Ok(())
     }
 }
 
@@ -113,7 +128,11 @@ impl From<leon_status> for Error {
 }
 
 /// The sentence of a status.
-pub(super) fn sentence(status: leon_status) -> &'static core::ffi::CStr {
+pub(super) fn sentence(status: leon_status) -> &'static str {
+    sentence_in_c(status).to_str().unwrap_or_default()
+}
+
+fn sentence_in_c(status: leon_status) -> &'static core::ffi::CStr {
     let known = SENTENCES.iter().find(|(known, _)| *known == status);
     known.map_or(c"an unknown status", |(_, sentence)| sentence)
 }
@@ -129,7 +148,7 @@ pub(super) fn sentence(status: leon_status) -> &'static core::ffi::CStr {
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn leon_strerror(status: leon_status) -> *const c_char {
-    sentence(status).as_ptr()
+    sentence_in_c(status).as_ptr()
 }
 
 #[cfg(test)]
@@ -142,6 +161,6 @@ mod tests {
             assert_eq!(*status, -(at as i32), "numbers are never given another meaning");
             assert!(SENTENCES.iter().filter(|(_, other)| other == sentence).count() == 1);
         }
-        assert_eq!(sentence(1), c"an unknown status");
+        assert_eq!(sentence(1), "an unknown status");
     }
 }

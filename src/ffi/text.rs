@@ -4,7 +4,7 @@ use core::ffi::c_char;
 use core::net::SocketAddr;
 use core::ptr;
 
-use crate::ffi::call::without_engine;
+use crate::ffi::call::{with_memory, without_engine};
 use crate::ffi::memory;
 use crate::ffi::status::{Error, LEON_E_SPACE, LEON_E_TEXT, leon_status};
 use crate::ffi::types::{LEON_KEY_TEXT_SIZE, leon_address, leon_id, leon_key};
@@ -18,11 +18,11 @@ use crate::{NodeId, SecretKey};
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_NOMEM, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_id_from_key(secret: *const leon_key, id: *mut leon_id) -> leon_status {
-    without_engine(|| {
+    with_memory(|| {
         // SAFETY: the caller's word.
         let secret = unsafe { memory::read(secret, "secret")? };
         let value = SecretKey::from_bytes(secret.bytes).node_id();
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn leon_key_from_text(text: *const c_char, key: *mut leon_
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOMEM, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_key_to_text(
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn leon_key_to_text(
     text: *mut c_char,
     capacity: usize,
 ) -> leon_status {
-    without_engine(|| {
+    with_memory(|| {
         // SAFETY: the caller's word.
         let key = unsafe { memory::read(key, "key")? };
         memory::check_room(text, capacity)?;
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn leon_id_from_text(text: *const c_char, id: *mut leon_id
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOMEM, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_id_to_text(
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn leon_id_to_text(
     text: *mut c_char,
     capacity: usize,
 ) -> leon_status {
-    without_engine(|| {
+    with_memory(|| {
         // SAFETY: the caller's word.
         let id = unsafe { memory::read(id, "id")? };
         // SAFETY: the caller's word.
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn leon_address_from_text(
 /// @thread any thread, at any time
 /// @reentrancy may be called from inside a callback
 /// @ownership none passes
-/// @errors LEON_E_NULL, LEON_E_ADDRESS, LEON_E_POINTER, LEON_E_SPACE, LEON_E_PANIC
+/// @errors LEON_E_NULL, LEON_E_ADDRESS, LEON_E_POINTER, LEON_E_SPACE, LEON_E_NOMEM, LEON_E_PANIC
 /// @since 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn leon_address_to_text(
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn leon_address_to_text(
     text: *mut c_char,
     capacity: usize,
 ) -> leon_status {
-    without_engine(|| {
+    with_memory(|| {
         // SAFETY: the caller's word.
         let address = unsafe { memory::read(address, "address")? }.to_rust()?;
         // SAFETY: the caller's word.

@@ -274,7 +274,8 @@ impl From<Host> for leon_host_key {
 
 /// The segment of this number.
 pub(super) fn segment(id: u32) -> Result<Segment, Error> {
-    Segment::new(id).ok_or_else(|| Error::new(LEON_E_RANGE, format!("segment {id} is not below 16777216")))
+    Segment::new(id)
+        .ok_or_else(|| Error::new(LEON_E_RANGE, format_args!("segment {id} is not below 16777216")))
 }
 
 /// `text` in an array of C, with a NUL at its end; cut if it is too long.

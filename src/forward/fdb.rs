@@ -99,6 +99,12 @@ impl Fdb {
         }
     }
 
+    /// For how many hosts there is room.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
     /// How many of `capacity` hosts may be behind one member.
     pub(crate) const fn member_quota(capacity: usize) -> usize {
         capacity / MEMBER_SHARE

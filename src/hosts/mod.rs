@@ -126,6 +126,16 @@ impl Hosts {
         self.told_version
     }
 
+    /// How many announcements and withdrawals there are, of all members.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many hosts this node announces.
+    pub(crate) fn own_len(&self) -> usize {
+        self.table.count(self.own)
+    }
+
     /// The hosts that are announced, and where by the latest word.
     pub(crate) fn places(&self) -> impl Iterator<Item = (Host, NodePrefix)> + '_ {
         self.table.places()

@@ -62,6 +62,11 @@ impl List {
         self.members.get(&prefix)
     }
 
+    /// How many nodes are remembered, members or not.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
     }

@@ -3,6 +3,7 @@
 #ifndef ALLOC_H
 #define ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* How often memory has been asked for since the start, by this thread or another. */
@@ -11,6 +12,12 @@ size_t alloc_count(void);
 void alloc_fail_at(size_t number);
 /* All allocations from that one on fail. */
 void alloc_fail_from(size_t number);
+/* The allocation with this number fails, and each that is so many later. */
+void alloc_fail_every(size_t number);
+/* While it is exempt, as in a callback, what is asked for is neither counted nor refused. */
+void alloc_exempt(bool exempt);
+/* How many pieces have been given out and not been freed. */
+long alloc_live(void);
 /* How many have failed since the last of these calls. */
 size_t alloc_failed(void);
 

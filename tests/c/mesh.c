@@ -183,7 +183,8 @@ void mesh_run(struct mesh *mesh, leon_time duration) {
             leon_engine *engine = mesh->nodes[i].engine;
             if (engine == NULL || leon_engine_deadline(engine) > mesh->now) continue;
             record_call(&mesh->nodes[i], CALL_TIMER, 0, "", 0);
-            OK(leon_engine_timer(engine, mesh->now));
+            leon_status status = leon_engine_timer(engine, mesh->now);
+            if (!mesh->is_short || status != LEON_E_NOMEM) CHECK_EQ(status, LEON_OK);
         }
     }
 }

@@ -5,7 +5,7 @@
 #include "check.h"
 
 #define MS ((leon_time)1000000)
-#define MESH_MAX 128
+#define MESH_MAX 250
 
 /* What was put out or delivered, one after the other: each with its length and a few words before the bytes. */
 struct record {
@@ -38,6 +38,7 @@ struct mesh {
     void (*configure)(int index, leon_config *config);
     leon_callbacks callbacks;
     bool is_recording;
+    bool is_short; /* of memory, now and then: a timer may fail, and is called again */
     uint8_t entropy; /* tells the randomness of two meshes apart */
     /* The node whose forwarder is at work, or -1: engines and forwarders share their `user_data`. */
     int forwarding;
