@@ -183,17 +183,17 @@ pub(super) fn check_time(now: leon_time) -> Result<Time, Error> {
 
 /// Carries out a call with the engine of a handle that may change the engine, or allocate.
 pub(super) fn with_engine(handle: usize, act: impl FnOnce(&Arc<Core>) -> Result<(), Error>) -> leon_status {
-    look_at_engine(handle, |core| {
+    enter(handle, |core| {
         let _memory = core.claim(0)?;
-        act(core)
+        Ok(core.guard(|| act(core)))
     })
 }
 
 /// Carries out a call that lists what an engine has.
 pub(super) fn with_report(handle: usize, act: impl FnOnce(&Arc<Core>) -> Result<(), Error>) -> leon_status {
-    look_at_engine(handle, |core| {
+    enter(handle, |core| {
         let _memory = RESERVE.claim(core.engine.report_demand(), Term::Single)?;
-        act(core)
+        Ok(core.guard(|| act(core)))
     })
 }
 
@@ -202,13 +202,19 @@ pub(super) fn look_at_engine(
     handle: usize,
     act: impl FnOnce(&Arc<Core>) -> Result<(), Error>,
 ) -> leon_status {
+    enter(handle, |core| Ok(core.guard(|| act(core))))
+}
+
+/// Finds the engine of a handle. What a call claims, it claims before it is guarded: to keep a note of its error may
+/// take memory too.
+fn enter(handle: usize, call: impl FnOnce(&Arc<Core>) -> Result<leon_status, leon_status>) -> leon_status {
     let entered = match ENGINES.enter(handle) {
         Ok(entered) => entered,
         Err(status) => return status,
     };
     let core = entered.shared();
     match core.check() {
-        Ok(()) => core.guard(|| act(core)),
+        Ok(()) => call(core).unwrap_or_else(|status| status),
         // Freed by another thread since this call began: what is wrong is the handle.
         Err(LEON_E_CLOSED) => LEON_E_HANDLE,
         Err(status) => status,
