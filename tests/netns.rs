@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Each site and each host is a network namespace. The sites have keys from `leond keygen`. The round trip times
-//! are the paper's (Fig. 2). It needs root, `/dev/net/tun`, iproute2 and ping from iputils, takes about a
+//! are the paper's (Fig. 2). It needs root, `/dev/net/tun`, iproute2, ping from iputils and libuv, takes about a
 //! minute, and builds `leond` itself:
 //!
 //! ```text

@@ -1,10 +1,10 @@
-//! The site agent in C (examples-c/tap-agent.c) in one mesh with the daemon: both speak the same protocol, on top of
-//! the same engine, with sockets and devices of their own.
+//! The site agents in C (examples-c/tap-agent.c and uv-agent.c) in one mesh with the daemon: all speak the same
+//! protocol, on top of the same engine, with sockets, devices and event loops of their own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -68,12 +68,33 @@ fn a_site_with_the_agent_in_c_is_a_site_like_any_other() {
 
 #[test]
 #[ignore = "needs root: creates network namespaces, TAPs and bridges"]
+fn a_site_with_the_agent_on_libuv_is_a_site_like_any_other() {
+    let mut world = World::new(v4);
+    world.join(&[(FUJISAWA, &[])]);
+    let agent = world.start_uv_agent(INAGI, &[FUJISAWA]);
+    let [fujisawa, inagi, _] = &world.sites;
+    eventually("the daemon knows the agent", FOUND, || fujisawa.member("inagi"));
+    inagi.plug_in(&inagi.host);
+    for (from, to) in [(fujisawa, inagi), (inagi, fujisawa)] {
+        let ping = from.host.ping(&to.host, 5);
+        assert_eq!(ping.received, ping.sent, "{} to {}: {ping:?}", from.name, to.name);
+        assert!((4.0..6.0).contains(&ping.min_ms), "{} to {}: {ping:?}", from.name, to.name);
+        crate::transfer::tcp(&from.host, &to.host, 5_000_000);
+    }
+
+    assert_eq!(agent.leave().code(), Some(0));
+    eventually("the leaver is dropped", AT_ONCE, || fujisawa.lacks("inagi"));
+    fujisawa.says(&["inagi has left"]).expect("it said so before it went");
+}
+
+#[test]
+#[ignore = "needs root: creates network namespaces, TAPs and bridges"]
 fn the_agent_in_c_says_what_is_wrong_and_what_to_do() {
     let world = World::new(v4);
     let refused = |change: &dyn Fn(&mut Vec<String>), code, words: &str| {
         let mut arguments = world.arguments(SEOUL, &[]);
         change(&mut arguments);
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary("tap-agent"));
         command.args(["--name", "seoul"]).args(&arguments);
         let output = world.sites[SEOUL].inside(|| command.output()).expect("the agent starts");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -113,13 +134,20 @@ fn the_agent_in_c_says_what_is_wrong_and_what_to_do() {
 }
 
 impl CAgent {
-    /// Starts the agent with these arguments; its log and its reports go to `directory`.
-    pub(crate) fn start(site: &Namespace, name: &str, directory: &Path, arguments: &[String]) -> Self {
+    /// Starts a program of examples-c with these arguments, as the agent of the site with this name; its log and its
+    /// reports go to `directory`.
+    pub(crate) fn start(
+        site: &Namespace,
+        program: &str,
+        name: &str,
+        directory: &Path,
+        arguments: &[String],
+    ) -> Self {
         let file = |extension| directory.join(format!("{name}.{extension}"));
         let (report, log) = (file("report"), file("log"));
         let create = |path| File::create(path).expect("a writable temporary directory");
-        let mut command = Command::new(binary());
-        command.args(["--name", name]).args(arguments);
+        let mut command = Command::new(binary(program));
+        command.args(arguments);
         command.stdin(Stdio::null()).stdout(create(&report)).stderr(create(&log));
         let child = site.inside(|| command.spawn()).expect("the agent starts");
         Self { name: name.to_owned(), child, report, log }
@@ -167,8 +195,9 @@ impl Drop for CAgent {
     }
 }
 
-/// The path of the agent.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| c_program("tap-agent"))
+/// The path of an agent. They are made one after another, as their objects are the same.
+fn binary(program: &str) -> PathBuf {
+    static MAKE: Mutex<()> = Mutex::new(());
+    let _turn = MAKE.lock().unwrap_or_else(PoisonError::into_inner);
+    c_program(program)
 }

@@ -245,18 +245,34 @@ impl World {
     /// Starts the agent in C at a site, in place of the daemon.
     pub(crate) fn start_c_agent(&self, site: usize, seeds: &[usize]) -> CAgent {
         let Site { name, ns, .. } = &self.sites[site];
-        CAgent::start(ns, name, self.directory.path(), &self.arguments(site, seeds))
+        let mut arguments = vec![format!("--name={name}")];
+        arguments.extend(self.arguments(site, seeds));
+        CAgent::start(ns, "tap-agent", name, self.directory.path(), &arguments)
+    }
+
+    /// Starts the agent on libuv at a site, in place of the daemon.
+    pub(crate) fn start_uv_agent(&self, site: usize, seeds: &[usize]) -> CAgent {
+        let Site { name, ns, sealing, .. } = &self.sites[site];
+        let Sealing { key, network_key, .. } = sealing.as_ref().expect("it knows no other security");
+        let path = |path: &Path| path.to_str().expect("paths of tests are UTF-8").to_owned();
+        let mut arguments = vec![(*name).to_owned(), self.address(site), "leon0".to_owned()];
+        arguments.extend([path(key), path(network_key)]);
+        arguments.extend(seeds.iter().map(|&seed| self.address(seed)));
+        CAgent::start(ns, "uv-agent", name, self.directory.path(), &arguments)
     }
 
     /// What a daemon is told, but its name.
     pub(crate) fn arguments(&self, site: usize, seeds: &[usize]) -> Vec<String> {
-        let address = |site| SocketAddr::new((self.underlay)(site), PORT).to_string();
-        let mut arguments = vec!["--listen".to_owned(), address(site)];
+        let mut arguments = vec!["--listen".to_owned(), self.address(site)];
         for &seed in seeds {
-            arguments.extend(["--seed".to_owned(), address(seed)]);
+            arguments.extend(["--seed".to_owned(), self.address(seed)]);
         }
         arguments.extend(["--tap", "leon0"].map(str::to_owned));
         arguments.extend(Sealing::arguments(self.sites[site].sealing.as_ref()));
         arguments
+    }
+    /// Where a site listens.
+    fn address(&self, site: usize) -> String {
+        SocketAddr::new((self.underlay)(site), PORT).to_string()
     }
 }
