@@ -153,7 +153,7 @@ TEST(an_array_of_items_that_cannot_be_is_refused_as_a_whole) {
     start();
     leon_forwarder *forwarder = args.memory.new_forwarder;
     leon_frame_in *frames = (void *)((char *)args.memory.frames + 1);
-    leon_datagram_in *datagrams = (void *)((char *)args.memory.datagrams + 4);
+    leon_datagram_in *datagrams = (void *)((char *)args.memory.datagrams + sizeof(void *) / 2);
     size_t done = 99;
     EXPECT(LEON_E_POINTER, leon_forwarder_frame_in(forwarder, MS, frames));
     EXPECT(LEON_E_POINTER, leon_forwarder_frames_in(forwarder, MS, frames, 1, &done));

@@ -78,6 +78,7 @@ TEST(a_handle_that_is_null_is_refused_by_all_but_free) {
 }
 
 TEST(a_handle_that_never_was_is_refused_everywhere) {
+    enum { BITS = 8 * sizeof(uintptr_t) };
     int local = 0;
     void *heap = malloc(16);
     struct fresh live;
@@ -85,10 +86,10 @@ TEST(a_handle_that_never_was_is_refused_everywhere) {
     uintptr_t engine = (uintptr_t)live.engine, forwarder = (uintptr_t)live.forwarder;
     void *wrong[] = {
         (void *)1, (void *)2, (void *)4095, (void *)4096, (void *)UINTPTR_MAX, (void *)(UINTPTR_MAX >> 1),
-        &local, heap, stdout, (void *)(UINTPTR_MAX << 48),
+        &local, heap, stdout, (void *)(UINTPTR_MAX << (BITS - 16)),
         /* One bit is wrong: another kind, generation or slot. */
-        (void *)(engine ^ 1), (void *)(engine ^ 4096), (void *)(engine ^ ((uintptr_t)1 << 62)),
-        (void *)(forwarder ^ 2048), (void *)(forwarder ^ ((uintptr_t)1 << 47)),
+        (void *)(engine ^ 1), (void *)(engine ^ 4096), (void *)(engine ^ ((uintptr_t)1 << (BITS - 2))),
+        (void *)(forwarder ^ 2048), (void *)(forwarder ^ ((uintptr_t)1 << (BITS - 17))),
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char what[32];

@@ -9,6 +9,12 @@ static void unsealed(int index, leon_config *config) {
     config->id = &ids[index];
 }
 
+/* Which cipher is the fastest depends on the machine. */
+static void with_aes(int index, leon_config *config) {
+    (void)index;
+    config->cipher = LEON_CIPHER_AES_256_GCM;
+}
+
 /* Three nodes meet and exchange frames; all of it is recorded. */
 static void record_mesh(struct mesh *mesh, void (*configure)(int, leon_config *)) {
     mesh_init(mesh);
@@ -101,7 +107,7 @@ TEST(the_same_calls_with_other_entropy_give_other_bytes_and_open_nothing) {
 TEST(the_same_calls_give_the_same_bytes_in_every_build) {
     static struct mesh mesh;
     uint64_t sum = 0xcbf29ce484222325;
-    record_mesh(&mesh, NULL);
+    record_mesh(&mesh, with_aes);
     for (int i = 0; i < 3; i++) {
         const struct record *sent = &mesh.nodes[i].sent;
         /* FNV-1a */
