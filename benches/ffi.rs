@@ -1,7 +1,11 @@
-//! What the C ABI costs: the same frame through the Rust call, through the C function, and through the C function in
-//! batches of 32, up to a callback that counts bytes.
+//! What the C ABI costs: the same frames through the Rust call and through the C function, one by one and in batches
+//! of 32, up to a sink or a callback that counts bytes.
+//!
+//! The ways take turns, a few microseconds each, and what is told is the median of their differences: machines are
+//! never as quiet as the few nanoseconds in question.
 
 #![allow(unsafe_code, reason = "C knows no other")]
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reads the clock and tells")]
 
 #[path = "../tests/common/mesh.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
@@ -12,8 +16,8 @@ use std::ffi::{CString, c_void};
 use std::hint::black_box;
 use std::mem::zeroed;
 use std::ptr;
+use std::time::Instant;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use leon::ffi::*;
 use leon::{FrameIn, Segment};
 use mesh::{Counting, Mesh, frame};
@@ -22,6 +26,9 @@ const LOCAL: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const REMOTE: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const BATCH: usize = 32;
 const MILLISECOND: u64 = 1_000_000;
+/// Batches of one turn.
+const TURN: usize = 4;
+const ROUNDS: usize = 20_000;
 
 /// Where the datagrams of one node go.
 struct Site {
@@ -173,23 +180,60 @@ fn frame_of(bytes: &mut [u8]) -> leon_frame_in {
     }
 }
 
-fn frame_in(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("frame in to datagram out");
-    for len in [64, 1400] {
+/// A batch of frames, the same memory for all ways. Sealing changes them: the addresses are written anew before each
+/// call, and the rest is what the last round has made of it, as ciphertext seals as well as text.
+struct Frames {
+    frames: Vec<Vec<u8>>,
+    front: [u8; 14],
+}
+
+impl Frames {
+    fn new(len: usize) -> Self {
+        let frames: Vec<_> = (0..BATCH).map(|_| frame(REMOTE, LOCAL, len)).collect();
+        let front = *frames[0].first_chunk().expect("it is longer");
+        Frames { frames, front }
+    }
+
+    /// Makes all of them ready for a call.
+    fn all(&mut self) -> &mut [Vec<u8>] {
+        for bytes in &mut self.frames {
+            bytes[..14].copy_from_slice(&self.front);
+        }
+        &mut self.frames
+    }
+
+    /// Makes the first ready for a call.
+    fn first(&mut self) -> &mut Vec<u8> {
+        self.frames[0][..14].copy_from_slice(&self.front);
+        &mut self.frames[0]
+    }
+}
+
+/// What is measured with frames of `len` bytes: a name, and what hands in a batch of them.
+struct Bench {
+    mesh: Mesh,
+    sink: Counting,
+    pair: Pair,
+    frames: Frames,
+    items: Vec<leon_frame_in>,
+    // Behind pointers that are not known: as a call into a library is.
+    single: FrameCall,
+    many: FramesCall,
+}
+
+/// One way to hand in [`BATCH`] frames.
+type Way = (&'static str, fn(&mut Bench));
+
+/// The ways in pairs, whose difference is what the C ABI costs.
+const PAIRS: [[Way; 2]; 2] = [
+    [("Rust, one frame", Bench::rust_one), ("C, one frame", Bench::c_one)],
+    [("Rust, 32 frames", Bench::rust_many), ("C, batch of 32", Bench::c_many)],
+];
+
+impl Bench {
+    fn new(len: usize) -> Self {
         let mut mesh = Mesh::new(2);
         mesh.introduce(REMOTE, 1, 0);
-        let mut bytes = frame(REMOTE, LOCAL, len);
-        let front = bytes[..14].to_vec();
-        let mut sink = Counting::default();
-        let now = mesh.now;
-        group.throughput(Throughput::Elements(1));
-        group.bench_function(BenchmarkId::new("Rust", len), |bencher| {
-            bencher.iter(|| {
-                bytes[..14].copy_from_slice(&front);
-                let frame = FrameIn { segment: Segment::DEFAULT, bytes: &mut bytes };
-                mesh.forwarders[0].frame_in(now, frame, &mut sink)
-            });
-        });
         let mut pair = Pair::new();
         let mut broadcast = frame([0xff; 6], REMOTE, 60);
         // SAFETY: the frame is there until the call returns.
@@ -198,35 +242,76 @@ fn frame_in(criterion: &mut Criterion) {
         });
         pair.step();
         pair.sites[0].keeps.set(false);
-        // Behind a pointer that is not known: as a call into a library is.
+        let mut frames = Frames::new(len);
+        let items = frames.frames.iter_mut().map(|bytes| frame_of(bytes)).collect();
         let single = black_box(leon_forwarder_frame_in as FrameCall);
         let many = black_box(leon_forwarder_frames_in as FramesCall);
-        let forwarder = pair.forwarders[0];
-        let mut item = frame_of(&mut bytes);
-        group.bench_function(BenchmarkId::new("C", len), |bencher| {
-            bencher.iter(|| {
-                bytes[..14].copy_from_slice(&front);
-                // SAFETY: the frame is there until the call returns.
-                unsafe { single(forwarder, pair.now, &raw mut item) }
-            });
-        });
-        assert_eq!(item.dropped, LEON_COUNTER_NONE);
-        let mut frames: Vec<_> = (0..BATCH).map(|_| frame(REMOTE, LOCAL, len)).collect();
-        let mut items: Vec<_> = frames.iter_mut().map(|bytes| frame_of(bytes)).collect();
-        group.throughput(Throughput::Elements(BATCH as u64));
-        group.bench_function(BenchmarkId::new("C, batch of 32", len), |bencher| {
-            bencher.iter(|| {
-                for bytes in &mut frames {
-                    bytes[..14].copy_from_slice(&front);
-                }
-                // SAFETY: the frames are there until the call returns.
-                unsafe { many(forwarder, pair.now, items.as_mut_ptr(), BATCH, ptr::null_mut()) }
-            });
-        });
-        black_box((sink.bytes, pair.sites[0].bytes.get()));
+        Bench { mesh, sink: Counting::default(), pair, frames, items, single, many }
     }
-    group.finish();
+
+    fn rust_one(&mut self) {
+        for _ in 0..BATCH {
+            let frame = FrameIn { segment: Segment::DEFAULT, bytes: self.frames.first() };
+            self.mesh.forwarders[0].frame_in(self.mesh.now, frame, &mut self.sink);
+        }
+    }
+
+    fn c_one(&mut self) {
+        for _ in 0..BATCH {
+            self.frames.first();
+            // SAFETY: the frame is there until the call returns.
+            check(unsafe { (self.single)(self.pair.forwarders[0], self.pair.now, &raw mut self.items[0]) });
+        }
+    }
+
+    fn rust_many(&mut self) {
+        for bytes in self.frames.all() {
+            let frame = FrameIn { segment: Segment::DEFAULT, bytes };
+            self.mesh.forwarders[0].frame_in(self.mesh.now, frame, &mut self.sink);
+        }
+    }
+
+    fn c_many(&mut self) {
+        self.frames.all();
+        let (forwarder, items) = (self.pair.forwarders[0], self.items.as_mut_ptr());
+        // SAFETY: the frames are there until the call returns.
+        check(unsafe { (self.many)(forwarder, self.pair.now, items, BATCH, ptr::null_mut()) });
+    }
+
+    /// Nanoseconds that a frame takes.
+    fn time(&mut self, way: fn(&mut Bench)) -> f64 {
+        let start = Instant::now();
+        for _ in 0..TURN {
+            way(self);
+        }
+        start.elapsed().as_nanos() as f64 / (TURN * BATCH) as f64
+    }
 }
 
-criterion_group!(ffi, frame_in);
-criterion_main!(ffi);
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    // As for criterion: `cargo bench -- --test` only asks whether all of this runs.
+    let is_test = std::env::args().any(|arg| arg == "--test");
+    let rounds = if is_test { 1 } else { ROUNDS };
+    for len in [64, 1400] {
+        let mut bench = Bench::new(len);
+        for [rust, c] in PAIRS {
+            let times: Vec<_> = (0..rounds).map(|_| [rust, c].map(|(_, way)| bench.time(way))).collect();
+            let [in_rust, in_c] = [0, 1].map(|way| median(times.iter().map(|times| times[way]).collect()));
+            let more = median(times.iter().map(|[in_rust, in_c]| in_c - in_rust).collect());
+            println!(
+                "{len:4} bytes: {} {in_rust:6.1} ns, {} {in_c:6.1} ns a frame: {more:+5.1} ns, {:.2} times",
+                rust.0,
+                c.0,
+                in_c / in_rust
+            );
+        }
+        let sent = bench.pair.sites[0].bytes.get();
+        assert_eq!(sent, bench.sink.bytes, "both ways have sent the same");
+        assert!(bench.items.iter().all(|item| item.dropped == LEON_COUNTER_NONE));
+    }
+}
