@@ -8,7 +8,7 @@ use crate::config::MAX_HOPS;
 use crate::engine::control::Control;
 use crate::node::{NodePrefix, Segment};
 use crate::route::Cost;
-use crate::session::{self, Arrival, Head, Keys, Route, SealedPath};
+use crate::session::{self, Arrival, Ends, Keys, Route, SealedPath};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::control::{Message, Pong};
@@ -149,10 +149,10 @@ impl Control {
         let mut content = core::mem::take(&mut self.content);
         content.clear();
         message.write(&mut content);
-        let mut head = Head::new();
-        match path.seal(&mut head, (KIND_CONTROL, Segment::DEFAULT), &mut content, now) {
-            Ok(tag) => {
-                let bytes = [&head[..], &content, &tag].concat();
+        let mut ends = Ends::default();
+        match path.seal(&mut ends, (KIND_CONTROL, Segment::DEFAULT), &mut content, now) {
+            Ok(()) => {
+                let bytes = [&ends.head[..], &content, &ends.tail].concat();
                 self.counters.bump(Counter::DatagramsOut);
                 self.outbox.datagrams.push((path.next, bytes));
             }

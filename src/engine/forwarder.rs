@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use crate::engine::alarm::Alarms;
-use crate::engine::send::Flooding;
+use crate::engine::send::Sending;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::{DatagramIn, FrameIn, Shared, Sink};
 use crate::forward::fdb::{Learned, Place};
@@ -21,7 +21,7 @@ use crate::time::Time;
 /// memory until every forwarder has been used once more or dropped.
 pub struct Forwarder {
     view: View,
-    flooding: Flooding,
+    sending: Sending,
     generation: u64,
 }
 
@@ -33,25 +33,20 @@ pub(super) struct View {
 }
 
 impl Forwarder {
-    pub(super) fn new(shared: Arc<Shared>, flooding: Flooding) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, sending: Sending) -> Self {
         let counters = Arc::new(CounterSet::new());
         shared.counter_sets.lock().push(Arc::clone(&counters));
         let snapshot = Arc::clone(&shared.published.read());
         // Behind the present generation, so that the first use looks again.
-        Forwarder { view: View { shared, snapshot, counters }, flooding, generation: 0 }
+        Forwarder { view: View { shared, snapshot, counters }, sending, generation: 0 }
     }
 
     /// Takes one frame from the local network and puts out the datagrams that carry it. A frame that cannot
     /// be sent is dropped and counted; the reason is returned. One that goes to several members has been dropped
     /// if one of them does not get it.
-    pub fn frame_in(&mut self, now: Time, mut frame: FrameIn<'_>, sink: &mut impl Sink) -> Option<Counter> {
-        self.refresh();
-        let Forwarder { view, flooding, .. } = self;
-        view.counters.bump(Counter::FramesIn);
-        #[cfg(leon_fault)]
-        crate::fault::point();
-        let dropped = view.send(now, &mut frame, flooding, sink).err();
-        dropped.inspect(|reason| view.counters.bump(*reason))
+    pub fn frame_in(&mut self, now: Time, frame: FrameIn<'_>, sink: &mut impl Sink) -> Option<Counter> {
+        self.begin();
+        self.next_frame(now, frame, sink)
     }
 
     /// Takes frames from the local network, in order, as [`frame_in`](Self::frame_in) does.
@@ -61,9 +56,33 @@ impl Forwarder {
         frames: impl IntoIterator<Item = FrameIn<'a>>,
         sink: &mut impl Sink,
     ) {
+        self.begin();
         for frame in frames {
-            self.frame_in(now, frame, sink);
+            self.next_frame(now, frame, sink);
         }
+    }
+
+    /// A call begins: no sink uses any more what it was lent in the last one.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.sending.lent.take_back();
+    }
+
+    /// As [`frame_in`](Self::frame_in), for one frame of many in a call: what the sink was lent for those before
+    /// stays.
+    pub(crate) fn next_frame(
+        &mut self,
+        now: Time,
+        mut frame: FrameIn<'_>,
+        sink: &mut impl Sink,
+    ) -> Option<Counter> {
+        self.refresh();
+        let Forwarder { view, sending, .. } = self;
+        view.counters.bump(Counter::FramesIn);
+        #[cfg(leon_fault)]
+        crate::fault::point();
+        let dropped = view.send(now, &mut frame, sending, sink).err();
+        dropped.inspect(|reason| view.counters.bump(*reason))
     }
 
     /// Takes one datagram from the socket: relays it, delivers the frame in it, or gives the control
@@ -107,10 +126,25 @@ impl Forwarder {
 
 impl View {
     /// Learns from a frame that a host is at `place`, of which these are the alarms.
+    #[inline]
     pub(super) fn learn(&self, host: Host, place: Place, alarms: &Alarms, now: Time, sink: &mut impl Sink) {
         let learned = self.shared.fdb.learn(host, place, now.as_secs());
-        let Some(counter) = learned.counter() else { return };
-        self.counters.bump(counter);
+        if let Some(counter) = learned.counter() {
+            self.counters.bump(counter);
+            self.tell(learned, (host, place), alarms, now, sink);
+        }
+    }
+
+    /// Tells people what was learned, if that concerns them.
+    #[cold]
+    fn tell(
+        &self,
+        learned: Learned,
+        (host, place): (Host, Place),
+        alarms: &Alarms,
+        now: Time,
+        sink: &mut impl Sink,
+    ) {
         let from = match learned {
             Learned::Moved(from) | Learned::Flapping(from) => self.id_at(from),
             Learned::Known | Learned::New | Learned::Held | Learned::Full | Learned::Quota => Some(None),

@@ -13,6 +13,7 @@ mod explain;
 mod explanation;
 mod forwarder;
 mod hosts;
+mod lent;
 mod outbox;
 mod receive;
 mod report;
@@ -51,7 +52,8 @@ use crate::time::Time;
 use crate::wire;
 use alarm::Alarms;
 use control::Control;
-use send::Flooding;
+use lent::Lent;
+use send::Sending;
 use snapshot::Snapshot;
 
 /// People are told of nodes with another security no more often than this.
@@ -163,8 +165,8 @@ impl Engine {
     /// A handle through which one thread hands in frames and datagrams.
     pub fn forwarder(&self) -> Forwarder {
         let rng = self.shared.control.lock().fork_rng();
-        let copy = Vec::with_capacity(usize::from(self.shared.underlay_mtu));
-        Forwarder::new(Arc::clone(&self.shared), Flooding { rng, cipher: self.shared.cipher, copy })
+        let lent = Lent::new(usize::from(self.shared.underlay_mtu));
+        Forwarder::new(Arc::clone(&self.shared), Sending { rng, cipher: self.shared.cipher, lent })
     }
 
     /// Starts to join (§4.1): fetches the list from a seed, then tells every member. Does nothing after the
@@ -234,6 +236,12 @@ impl Engine {
     #[cfg(feature = "ffi")]
     pub(crate) fn demand(&self) -> usize {
         self.shared.demand.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that a forwarder may take at most.
+    #[cfg(feature = "ffi")]
+    pub(crate) fn forwarder_demand(&self) -> usize {
+        Lent::demand(self.shared.underlay_mtu.into()) + 2 * size_of::<CounterSet>()
     }
 
     /// Bytes that a report, [`status`](Self::status) or [`explain`](Self::explain), may take at most.

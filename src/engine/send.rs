@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::config::Cipher;
 use crate::engine::forwarder::View;
+use crate::engine::lent::{Lent, Pool};
 use crate::engine::snapshot::Member;
 use crate::engine::{Datagram, FrameIn, Sink};
 use crate::forward::fdb::Place;
 use crate::host::Host;
 use crate::rng::Rng;
-use crate::session::{Head, SHARED_TAIL_LEN, SharedSeal};
+use crate::session::{Ends, SHARED_TAIL_LEN, SharedSeal};
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::ethernet::Addresses;
@@ -20,11 +21,11 @@ use crate::wire::{KIND_FRAME, SEALED_PREFIX_LEN, TAG_LEN, max_payload};
 const SHARED_MIN_LEN: usize = 512;
 const SHARED_MIN_MEMBERS: usize = 6;
 
-/// What flooding needs: keys to use once, and room for the copy that is sealed for one member.
-pub(super) struct Flooding {
+/// What sending needs of one forwarder: keys to use once, and memory for what is put out.
+pub(super) struct Sending {
     pub(super) rng: Rng,
     pub(super) cipher: Cipher,
-    pub(super) copy: Vec<u8>,
+    pub(super) lent: Lent,
 }
 
 impl View {
@@ -33,7 +34,7 @@ impl View {
         &self,
         now: Time,
         frame: &mut FrameIn<'_>,
-        flooding: &mut Flooding,
+        sending: &mut Sending,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
         let addresses = Addresses::of(frame.bytes).ok_or(Counter::FrameTooShort)?;
@@ -48,7 +49,7 @@ impl View {
                 Some(Place::Local) => return Err(Counter::FrameLocalDestination),
                 Some(Place::Member(slot)) => {
                     if let Some(member) = self.snapshot.in_slot(slot) {
-                        return self.send_to(member, now, frame, sink);
+                        return self.send_to(member, now, frame, &mut sending.lent.ends, sink);
                     }
                 }
                 None => {}
@@ -59,11 +60,11 @@ impl View {
         }
         self.counters.bump(Counter::Flooded);
         match members {
-            [member] => self.send_to(member, now, frame, sink),
+            [member] => self.send_to(member, now, frame, &mut sending.lent.ends, sink),
             _ if self.can_share(members, frame.bytes.len()) => {
-                self.flood_shared(members, now, frame, flooding, sink)
+                self.flood_shared(members, now, frame, sending, sink)
             }
-            _ => self.flood_each(members, now, frame, flooding, sink),
+            _ => self.flood_each(members, now, frame, &mut sending.lent, sink),
         }
     }
 
@@ -72,6 +73,7 @@ impl View {
         member: &Member,
         now: Time,
         frame: &mut FrameIn<'_>,
+        ends: &mut Pool<Box<Ends>>,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
         let path = member.path.as_ref().ok_or(Counter::KeysExpired)?;
@@ -79,9 +81,9 @@ impl View {
         if len > max_payload(self.shared.underlay_mtu, path.widest) {
             return Err(Counter::FrameTooLong);
         }
-        let mut head = Head::new();
-        let tag = path.seal(&mut head, (KIND_FRAME, frame.segment), frame.bytes, now)?;
-        sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tag] });
+        let ends = ends.next(sink);
+        path.seal(ends, (KIND_FRAME, frame.segment), frame.bytes, now)?;
+        sink.datagram(Datagram { to: path.next, parts: [&ends.head, frame.bytes, &ends.tail] });
         self.counters.bump(Counter::DatagramsOut);
         Ok(())
     }
@@ -92,21 +94,21 @@ impl View {
         members: &[Arc<Member>],
         now: Time,
         frame: &mut FrameIn<'_>,
-        flooding: &mut Flooding,
+        lent: &mut Lent,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
         let segment = frame.segment;
-        if frame.bytes.len() > flooding.copy.capacity() {
+        if frame.bytes.len() > usize::from(self.shared.underlay_mtu) {
             return Err(Counter::FrameTooLong);
         }
         // A frame too long for one path may fit the others.
         let mut result = Ok(());
         for member in members {
-            flooding.copy.clear();
-            flooding.copy.extend_from_slice(frame.bytes);
-            let mut copy = FrameIn { segment, bytes: &mut flooding.copy };
-            result = result.and(self.send_to(member, now, &mut copy, sink));
-            sink.reclaim();
+            let copy = lent.copies.next(sink);
+            copy.clear();
+            copy.extend_from_slice(frame.bytes);
+            let mut copy = FrameIn { segment, bytes: copy };
+            result = result.and(self.send_to(member, now, &mut copy, &mut lent.ends, sink));
         }
         result
     }
@@ -128,17 +130,16 @@ impl View {
         members: &[Arc<Member>],
         now: Time,
         frame: &mut FrameIn<'_>,
-        flooding: &mut Flooding,
+        Sending { rng, cipher, lent }: &mut Sending,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
-        let key = flooding.rng.secret();
-        let shared = SharedSeal::new(flooding.cipher, &key, frame.bytes);
+        let shared = SharedSeal::new(*cipher, &rng.secret(), frame.bytes);
         let mut result = Ok(());
         for path in members.iter().filter_map(|member| member.path.as_ref()) {
-            let mut head = Head::new();
-            match path.seal_shared(&mut head, &shared, frame.segment, now) {
-                Ok(tail) => {
-                    sink.datagram(Datagram { to: path.next, parts: [&head, frame.bytes, &tail] });
+            let ends = lent.ends.next(sink);
+            match path.seal_shared(ends, &shared, frame.segment, now) {
+                Ok(()) => {
+                    sink.datagram(Datagram { to: path.next, parts: [&ends.head, frame.bytes, &ends.tail] });
                     self.counters.bump(Counter::DatagramsOut);
                 }
                 Err(reason) => result = Err(reason),

@@ -12,7 +12,7 @@ use crate::wire::header::MAX_HEADER_LEN;
 /// Takes what a call to the engine puts out, at once and in order.
 ///
 /// The methods are called on the calling thread, with no lock of the engine held. What they are lent is
-/// valid until they return. The body of a datagram and the bytes of a frame moreover stay where they are and as
+/// valid until they return. The parts of a datagram and the bytes of a frame moreover stay where they are and as
 /// they are until [`reclaim`](Self::reclaim) is called or the call of the engine returns, so that unsafe code
 /// may hand many of them to the kernel at once without a copy.
 pub trait Sink {
@@ -25,7 +25,7 @@ pub trait Sink {
     /// The engine's deadline is now `at`: call [`Engine::timer`](crate::Engine::timer) then. Replaces all
     /// earlier deadlines; [`Time::NEVER`] if there is none.
     fn deadline(&mut self, at: Time);
-    /// The bodies of datagrams and the bytes of frames that were lent so far are about to change or to go. Only a
+    /// The parts of datagrams and the bytes of frames that were lent so far are about to change or to go. Only a
     /// sink that keeps pointers to them needs this.
     fn reclaim(&mut self) {}
     /// A datagram for the control plane is about to be dealt with, which may allocate up to so many bytes. False if

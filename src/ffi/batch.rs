@@ -1,7 +1,7 @@
 //! What a call puts out, collected: datagrams in trains that the kernel can send at once (UDP GSO), and frames.
 //!
-//! A batch points into memory that others own; who fills one sees to it that it is handed over before that
-//! memory changes.
+//! A batch points into memory that others own, and copies nothing; who fills one sees to it that it is handed over
+//! before that memory changes.
 
 use crate::ffi::types::{leon_address, leon_datagram_out, leon_frame_out, leon_iov};
 use crate::{Datagram, Frame};
@@ -12,25 +12,18 @@ const ROOM: usize = 64;
 /// Most bytes of a train: the longest UDP payload over IPv4, which is shorter than that over IPv6.
 const MAX_TRAIN: usize = 65535 - 20 - 8;
 
-/// What stands before and behind a body.
-struct Ends {
-    header: [u8; Datagram::MAX_HEADER],
-    tag: [u8; Datagram::MAX_TAG],
-}
-
-/// Datagrams and frames to hand over.
+/// Datagrams and frames to hand over. None of its vectors ever grows: each has room for `ROOM` datagrams or frames.
 pub(super) struct Batch {
     /// Most datagrams of one train, at least 1.
     max_segments: usize,
     trains: Vec<leon_datagram_out>,
     frames: Vec<leon_frame_out>,
     iov: Vec<leon_iov>,
-    ends: Vec<Ends>,
-    /// How many of `ends` are in use.
+    /// How many there are in all trains.
     datagrams: usize,
 }
 
-// SAFETY: the pointers in a batch lead into its own boxes, or into memory that is only used within the call that
+// SAFETY: the pointers in a batch lead into its own vectors, or into memory that is only used within the call that
 // put them there, on one thread.
 unsafe impl Send for Batch {}
 // SAFETY: there is nothing to be done with a shared batch.
@@ -38,7 +31,7 @@ unsafe impl Sync for Batch {}
 
 impl Batch {
     /// Bytes that a batch takes at most.
-    pub(super) const DEMAND: usize = 64 * 1024;
+    pub(super) const DEMAND: usize = 16 * 1024;
 
     /// An empty batch. Allocates all it will ever need.
     pub(super) fn new(max_segments: usize) -> Self {
@@ -47,35 +40,39 @@ impl Batch {
             trains: Vec::with_capacity(ROOM),
             frames: Vec::with_capacity(ROOM),
             iov: Vec::with_capacity(3 * ROOM),
-            ends: (0..ROOM)
-                .map(|_| Ends { header: [0; Datagram::MAX_HEADER], tag: [0; Datagram::MAX_TAG] })
-                .collect(),
             datagrams: 0,
         }
     }
 
-    /// Adds a datagram; false if there is no room.
+    /// True if there is no room for another datagram.
     #[inline]
-    pub(super) fn push_datagram(&mut self, datagram: &Datagram<'_>) -> bool {
-        if self.datagrams == self.ends.len() {
-            return false;
-        }
-        // SAFETY: within the vector; what the iovecs point to, other elements, is not borrowed.
-        let ends = unsafe { &mut *self.ends.as_mut_ptr().add(self.datagrams) };
-        let [header, body, tag] = datagram.parts;
-        let first = self.iov.len();
-        let mut push = |from: *const u8, len| {
-            if len > 0 {
-                self.iov.push(leon_iov { data: from, len });
-            }
-        };
-        ends.header[..header.len()].copy_from_slice(header);
-        ends.tag[..tag.len()].copy_from_slice(tag);
-        push(ends.header.as_ptr(), header.len());
-        push(body.as_ptr(), body.len());
-        push(ends.tag.as_ptr(), tag.len());
+    pub(super) fn is_full_of_datagrams(&self) -> bool {
+        self.datagrams == ROOM
+    }
+
+    /// True if there is no room for another frame.
+    #[inline]
+    pub(super) fn is_full_of_frames(&self) -> bool {
+        self.frames.len() == ROOM
+    }
+
+    /// Adds a datagram.
+    ///
+    /// # Safety
+    ///
+    /// There is room for it.
+    #[inline(always)]
+    pub(super) unsafe fn push_datagram(&mut self, datagram: &Datagram<'_>) {
+        debug_assert!(!self.is_full_of_datagrams(), "whoever adds makes room first");
         self.datagrams += 1;
-        let (len, count) = (header.len() + body.len() + tag.len(), self.iov.len() - first);
+        let first = self.iov.len();
+        for part in datagram.parts {
+            if !part.is_empty() {
+                // SAFETY: there are at most three for each datagram.
+                unsafe { append(&mut self.iov, leon_iov { data: part.as_ptr(), len: part.len() }) };
+            }
+        }
+        let (len, count) = (datagram.len(), self.iov.len() - first);
         let to = leon_address::from(datagram.to);
         if self.max_segments > 1
             && let Some(train) = self.trains.last_mut()
@@ -83,9 +80,9 @@ impl Batch {
             && extend(train, len, self.max_segments)
         {
             train.iov_count += count;
-            return true;
+            return;
         }
-        self.trains.push(leon_datagram_out {
+        let train = leon_datagram_out {
             // Not from a slice: the train may grow.
             iov: self.iov.as_ptr().wrapping_add(first),
             iov_count: count,
@@ -94,24 +91,23 @@ impl Batch {
             segment_size: 0,
             segments: 1,
             reserved: 0,
-        });
-        true
+        };
+        // SAFETY: there are no more trains than datagrams.
+        unsafe { append(&mut self.trains, train) };
     }
 
-    /// Adds a frame; false if there is no room.
+    /// Adds a frame.
+    ///
+    /// # Safety
+    ///
+    /// There is room for it.
     #[inline]
-    pub(super) fn push_frame(&mut self, frame: &Frame<'_>) -> bool {
-        if self.frames.len() == ROOM {
-            return false;
-        }
+    pub(super) unsafe fn push_frame(&mut self, frame: &Frame<'_>) {
         let Frame { segment, bytes } = frame;
-        self.frames.push(leon_frame_out {
-            data: bytes.as_ptr(),
-            len: bytes.len(),
-            segment: segment.id(),
-            reserved: 0,
-        });
-        true
+        let frame =
+            leon_frame_out { data: bytes.as_ptr(), len: bytes.len(), segment: segment.id(), reserved: 0 };
+        // SAFETY: the caller's word.
+        unsafe { append(&mut self.frames, frame) };
     }
 
     /// The datagrams, in trains.
@@ -133,8 +129,24 @@ impl Batch {
     }
 }
 
+/// Appends to a vector, without looking whether it has to grow.
+///
+/// # Safety
+///
+/// It has not: its capacity is larger than its length.
+#[inline(always)]
+unsafe fn append<T: Copy>(to: &mut Vec<T>, item: T) {
+    debug_assert!(to.len() < to.capacity(), "a batch does not grow");
+    // SAFETY: the caller's word.
+    unsafe {
+        to.as_mut_ptr().add(to.len()).write(item);
+        to.set_len(to.len() + 1);
+    }
+}
+
 /// Adds a datagram of `len` bytes to a train, if it may have more: all are as long as the first, but the last,
 /// which may be shorter.
+#[inline]
 fn extend(train: &mut leon_datagram_out, len: usize, max_segments: usize) -> bool {
     let size = if train.segments == 1 { train.len } else { usize::from(train.segment_size) };
     let is_even = train.len == size * usize::from(train.segments);
@@ -195,6 +207,7 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Segment;
     use core::net::SocketAddr;
 
     fn trains(max_segments: usize, datagrams: &[(u8, usize)]) -> Vec<(usize, u16, u16, usize)> {
@@ -203,7 +216,8 @@ mod tests {
         for (to, len) in datagrams {
             let to = SocketAddr::from(([192, 0, 2, *to], 4789));
             let parts = [&bytes[..20], &bytes[..*len - 36], &bytes[..16]];
-            assert!(batch.push_datagram(&Datagram { to, parts }));
+            // SAFETY: they are few.
+            unsafe { batch.push_datagram(&Datagram { to, parts }) };
         }
         let view =
             |train: &leon_datagram_out| (train.len, train.segment_size, train.segments, train.iov_count);
@@ -231,12 +245,23 @@ mod tests {
     }
 
     #[test]
-    fn a_full_batch_takes_no_more() {
+    fn a_batch_is_full_until_it_is_cleared() {
         let mut batch = Batch::new(1);
         let datagram = Datagram { to: SocketAddr::from(([192, 0, 2, 1], 1)), parts: [&[1], &[2], &[3]] };
-        assert_eq!((0..100).filter(|_| batch.push_datagram(&datagram)).count(), ROOM);
-        batch.clear();
-        assert!(batch.push_datagram(&datagram));
+        let frame = Frame { segment: Segment::DEFAULT, bytes: &[4; 14] };
+        for _ in 0..2 {
+            for _ in 0..ROOM {
+                assert!(!batch.is_full_of_datagrams() && !batch.is_full_of_frames());
+                // SAFETY: there is room.
+                unsafe {
+                    batch.push_datagram(&datagram);
+                    batch.push_frame(&frame);
+                }
+            }
+            assert!(batch.is_full_of_datagrams() && batch.is_full_of_frames());
+            assert_eq!((batch.datagrams().len(), batch.frames().len()), (ROOM, ROOM));
+            batch.clear();
+        }
     }
 
     #[test]

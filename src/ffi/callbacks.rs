@@ -1,7 +1,7 @@
 //! The caller's functions, and the sink that calls them.
 //!
 //! Datagrams and frames are handed over in batches: as many as one call of the engine puts out, up to the room of
-//! a batch. Nothing of them is copied but what stands before and behind the bodies of datagrams.
+//! a batch. Nothing of them is copied.
 
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
@@ -138,6 +138,24 @@ impl CallSink<'_> {
         self.batch.clear();
     }
 
+    #[cold]
+    fn make_room(&mut self) {
+        self.flush();
+    }
+
+    #[cold]
+    fn tell(&mut self, event: &Event) {
+        // What happened before is told before.
+        self.flush();
+        self.log(event);
+        if let Some(callback) = self.callbacks.event {
+            leon_event::with(event, |event| {
+                // SAFETY: a function of the caller's, with what the header says.
+                unsafe { callback(self.callbacks.user_data, event) };
+            });
+        }
+    }
+
     fn log(&self, event: &Event) {
         let Some(log) = self.callbacks.log else { return };
         let text = EventText::of(event);
@@ -148,34 +166,27 @@ impl CallSink<'_> {
 }
 
 impl Sink for CallSink<'_> {
-    #[inline]
+    // Where the engine calls this, it knows most lengths.
+    #[inline(always)]
     fn datagram(&mut self, datagram: Datagram<'_>) {
-        if !self.batch.push_datagram(&datagram) {
-            self.flush();
-            let is_taken = self.batch.push_datagram(&datagram);
-            debug_assert!(is_taken, "an empty batch has room");
+        if self.batch.is_full_of_datagrams() {
+            self.make_room();
         }
+        // SAFETY: now there is room.
+        unsafe { self.batch.push_datagram(&datagram) };
     }
 
     #[inline]
     fn frame(&mut self, frame: Frame<'_>) {
-        if !self.batch.push_frame(&frame) {
-            self.flush();
-            let is_taken = self.batch.push_frame(&frame);
-            debug_assert!(is_taken, "an empty batch has room");
+        if self.batch.is_full_of_frames() {
+            self.make_room();
         }
+        // SAFETY: now there is room.
+        unsafe { self.batch.push_frame(&frame) };
     }
 
     fn event(&mut self, event: Event) {
-        // What happened before is told before.
-        self.flush();
-        self.log(&event);
-        if let Some(callback) = self.callbacks.event {
-            leon_event::with(&event, |event| {
-                // SAFETY: a function of the caller's, with what the header says.
-                unsafe { callback(self.callbacks.user_data, event) };
-            });
-        }
+        self.tell(&event);
     }
 
     fn deadline(&mut self, at: Time) {

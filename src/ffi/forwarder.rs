@@ -97,7 +97,7 @@ pub unsafe extern "C" fn leon_forwarder_new(
 
 /// Bytes that a forwarder takes at most.
 fn demand(core: &Core) -> usize {
-    Batch::DEMAND + Copies::demand(core.underlay_mtu) + 2 * usize::from(core.underlay_mtu)
+    Batch::DEMAND + Copies::demand(core.underlay_mtu) + core.engine.forwarder_demand()
 }
 
 /// Frees a forwarder. If a call with it is under way, on another thread or further down this one's stack, it ends
@@ -255,6 +255,7 @@ unsafe fn for_each<T>(
             let items = unsafe { memory::array_mut(items, count)? };
             let now = advance(clock, now, core)?;
             let mut sink = CallSink { callbacks, batch, claim: None };
+            moving.forwarder.begin();
             let result = items.iter_mut().try_for_each(|item| {
                 act(moving, now, item, &mut sink)?;
                 looked_at += 1;
@@ -303,7 +304,7 @@ impl Moving {
         if frame.flags == 0 && frame.rest_count == 0 {
             // SAFETY: the caller's word.
             let bytes = unsafe { memory::array_mut(frame.data, frame.len)? };
-            return Ok(number(self.forwarder.frame_in(now, FrameIn { segment, bytes }, sink)));
+            return Ok(number(self.forwarder.next_frame(now, FrameIn { segment, bytes }, sink)));
         }
         // SAFETY: the caller's word.
         let (first, rest) = unsafe {
@@ -320,7 +321,7 @@ impl Moving {
             self.copies.clear();
         }
         let bytes = self.copies.gather(core::iter::once(first).chain(rest.iter().flat_map(piece)));
-        Ok(number(self.forwarder.frame_in(now, FrameIn { segment, bytes }, sink)))
+        Ok(number(self.forwarder.next_frame(now, FrameIn { segment, bytes }, sink)))
     }
 
     /// # Safety

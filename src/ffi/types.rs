@@ -241,19 +241,12 @@ pub(super) fn source(from: leon_address) -> Result<SocketAddr, Error> {
 impl From<SocketAddr> for leon_address {
     #[inline]
     fn from(address: SocketAddr) -> Self {
-        let mut out = leon_address { port: address.port(), ..leon_address::NONE };
-        match address {
-            SocketAddr::V4(v4) => {
-                out.version = 4;
-                out.ip[..4].copy_from_slice(&v4.ip().octets());
-            }
-            SocketAddr::V6(v6) => {
-                out.version = 6;
-                out.ip = v6.ip().octets();
-                out.scope_id = v6.scope_id();
-            }
-        }
-        out
+        // The IP address as one number, which stays in registers.
+        let (version, ip, scope_id) = match address {
+            SocketAddr::V4(v4) => (4, u128::from(u32::from_le_bytes(v4.ip().octets())), 0),
+            SocketAddr::V6(v6) => (6, u128::from_le_bytes(v6.ip().octets()), v6.scope_id()),
+        };
+        leon_address { ip: ip.to_le_bytes(), port: address.port(), version, reserved: 0, scope_id }
     }
 }
 
@@ -273,9 +266,13 @@ impl From<Host> for leon_host_key {
 }
 
 /// The segment of this number.
+#[inline]
 pub(super) fn segment(id: u32) -> Result<Segment, Error> {
-    Segment::new(id)
-        .ok_or_else(|| Error::new(LEON_E_RANGE, format_args!("segment {id} is not below 16777216")))
+    #[cold]
+    fn error(id: u32) -> Error {
+        Error::new(LEON_E_RANGE, format_args!("segment {id} is not below 16777216"))
+    }
+    Segment::new(id).ok_or_else(|| error(id))
 }
 
 /// `text` in an array of C, with a NUL at its end; cut if it is too long.

@@ -12,7 +12,7 @@ use crate::fuzzing::feed::Feed;
 use crate::fuzzing::mesh::{self, Protection};
 use crate::node::{NodePrefix, Segment};
 use crate::rng::Rng;
-use crate::session::{Arrival, Head, Output, Route, SealedPath, Sessions};
+use crate::session::{Arrival, Ends, Output, Route, SealedPath, Sessions};
 use crate::time::Time;
 use crate::wire::header::{self, Fields, Header};
 use crate::wire::{KIND_CONTROL, TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE, TYPE_TRANSPORT};
@@ -212,9 +212,9 @@ impl Network {
         let source = config.id().prefix();
         let fields = Fields { kind: TYPE_TRANSPORT, is_unsealed, source, epoch: keys.epoch_out };
         let path = SealedPath::new(header::build(fields, &[locator]), &[locator], locator, [], keys.clone());
-        let (mut head, mut content) = (Head::new(), *b"content");
-        let tag = path.seal(&mut head, (KIND_CONTROL, Segment::DEFAULT), &mut content, self.now).ok()?;
-        Some([&head[..], &content, &tag].concat())
+        let (mut ends, mut content) = (Ends::default(), *b"content");
+        path.seal(&mut ends, (KIND_CONTROL, Segment::DEFAULT), &mut content, self.now).ok()?;
+        Some([&ends.head[..], &content, &ends.tail].concat())
     }
 
     /// Puts what a party wants sent among the letters; gives the length of all answers to handshakes.

@@ -29,7 +29,7 @@ use arrayvec::ArrayVec;
 
 pub(crate) use hop::HopKey;
 pub(crate) use outer::OuterKey;
-pub(crate) use path::{Head, SealedPath, tag_relays};
+pub(crate) use path::{Ends, SealedPath, tag_relays};
 pub(crate) use seal::SHARED_TAIL_LEN;
 pub(crate) use shared::SharedSeal;
 pub(crate) use table::Keys;

@@ -12,11 +12,17 @@ use crate::session::shared::SharedSeal;
 use crate::session::table::Keys;
 use crate::stats::Counter;
 use crate::time::Time;
+use crate::wire::SEALED_PREFIX_LEN;
 use crate::wire::header::{self, HeaderBytes, MAX_HEADER_LEN};
-use crate::wire::{SEALED_PREFIX_LEN, TAG_LEN};
 
-/// What stands in front of the sealed content of a datagram: the header, and kind and segment.
-pub(crate) type Head = ArrayVec<u8, { MAX_HEADER_LEN + SEALED_PREFIX_LEN }>;
+/// What stands before and behind the sealed content of a datagram.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    /// The header, and kind and segment.
+    pub(crate) head: ArrayVec<u8, { MAX_HEADER_LEN + SEALED_PREFIX_LEN }>,
+    /// The tag, and before it what opens a shared frame.
+    pub(crate) tail: ArrayVec<u8, SHARED_TAIL_LEN>,
+}
 
 /// A path to a node that there is a session with. Made when the path or the keys change; a datagram then costs
 /// one seal and eight bytes of MAC per hop.
@@ -54,38 +60,43 @@ impl SealedPath {
         self.header.len()
     }
 
-    /// Seals `content` in place; puts what stands before it into `head`, which is empty, and gives the tag that
-    /// ends the datagram.
+    /// Seals `content` in place, and puts into `ends` what stands before and behind it.
+    #[inline]
     pub(crate) fn seal(
         &self,
-        head: &mut Head,
+        ends: &mut Ends,
         (kind, segment): (u8, Segment),
         content: &mut [u8],
         now: Time,
-    ) -> Result<[u8; TAG_LEN], Counter> {
-        self.begin(head, kind, segment, now)?;
-        Ok(self.keys.seal.seal(head, content))
+    ) -> Result<(), Counter> {
+        self.begin(ends, kind, segment, now)?;
+        let _ = ends.tail.try_extend_from_slice(&self.keys.seal.seal(&mut ends.head, content));
+        Ok(())
     }
 
-    /// Seals what it takes to open a frame that is encrypted for many; puts what stands before the frame into
-    /// `head`, which is empty, and gives what follows it.
+    /// Seals what it takes to open a frame that is encrypted for many, and puts into `ends` what stands before and
+    /// behind the frame.
     pub(crate) fn seal_shared(
         &self,
-        head: &mut Head,
+        ends: &mut Ends,
         frame: &SharedSeal,
         segment: Segment,
         now: Time,
-    ) -> Result<[u8; SHARED_TAIL_LEN], Counter> {
-        self.begin(head, frame.kind(), segment, now)?;
-        Ok(self.keys.seal.seal_shared(head, frame))
+    ) -> Result<(), Counter> {
+        self.begin(ends, frame.kind(), segment, now)?;
+        let _ = ends.tail.try_extend_from_slice(&self.keys.seal.seal_shared(&mut ends.head, frame));
+        Ok(())
     }
 
-    fn begin(&self, head: &mut Head, kind: u8, segment: Segment, now: Time) -> Result<(), Counter> {
+    fn begin(&self, ends: &mut Ends, kind: u8, segment: Segment, now: Time) -> Result<(), Counter> {
+        let Ends { head, tail } = ends;
         if now >= self.keys.expires_at {
             return Err(Counter::KeysExpired);
         }
         let counter = self.keys.seal.next_counter().ok_or(Counter::KeysExpired)?;
-        // Neither can fail: the capacity is that of the longest header and the prefix.
+        head.clear();
+        tail.clear();
+        // What is put into them fits: their capacity is that of the longest.
         let _ = head.try_extend_from_slice(&self.header);
         header::set_counter(head, counter);
         self.tags.write(head);

@@ -263,6 +263,34 @@ TEST(a_broadcast_to_more_members_than_a_batch_holds_reaches_each_of_them) {
     mesh_end(&mesh);
 }
 
+/* A broadcast of `len` bytes from node 0 of a mesh of `count`, and how many callbacks it took. */
+static size_t broadcast(int count, size_t len) {
+    static uint8_t bytes[LONG];
+    mesh_init(&mesh);
+    mesh.configure = rare_pings;
+    mesh.callbacks.datagrams_out = count_out;
+    mesh_converge(&mesh, count);
+    mesh_clear(&mesh);
+    frame_write(bytes, len, 0, -1);
+    leon_frame_in frame = frame_in(bytes, len);
+    calls_out = most_out = 0;
+    OK(leon_forwarder_frame_in(mesh.nodes[0].forwarder, mesh.now, &frame));
+    CHECK_EQ(frame.dropped, LEON_COUNTER_NONE);
+    size_t calls = calls_out;
+    mesh_run(&mesh, 100 * MS);
+    for (int i = 1; i < count; i++) CHECK_EQ(mesh.nodes[i].frames, 1);
+    mesh_end(&mesh);
+    return calls;
+}
+
+/* Such frames are sealed for each member: in copies, which stay until the callback has returned. */
+TEST(a_short_broadcast_to_a_dozen_sites_and_a_long_one_to_a_few_take_one_callback) {
+    CHECK_EQ(broadcast(13, 60), 1);
+    CHECK_EQ(broadcast(6, LONG), 1);
+    /* More members than there are copies. */
+    CHECK_EQ(broadcast(40, 60), 3);
+}
+
 /* Whose callbacks ran. */
 static int of_engine, of_first, of_second;
 

@@ -19,7 +19,7 @@ use crate::rng::Rng;
 use crate::session::noise::{Identity, Initiator};
 use crate::session::seal::{OpenKey, SealKey};
 use crate::session::suite::Suite;
-use crate::session::{Head, Keys as SessionKeys, OuterKey, SealedPath, SharedSeal};
+use crate::session::{Ends, Keys as SessionKeys, OuterKey, SealedPath, SharedSeal};
 use crate::sim::check::Violation;
 use crate::sim::dice::Dice;
 use crate::sim::world::World;
@@ -269,9 +269,9 @@ impl Rogue {
 
     fn seal_along(&self, path: &[(usize, SocketAddr)], kind: u8, content: &mut [u8]) -> Option<Vec<u8>> {
         let sealed = self.path(path)?;
-        let mut head = Head::new();
-        let tag = sealed.seal(&mut head, (kind, Segment::DEFAULT), content, Time::ZERO).ok()?;
-        Some([&head[..], content, &tag].concat())
+        let mut ends = Ends::default();
+        sealed.seal(&mut ends, (kind, Segment::DEFAULT), content, Time::ZERO).ok()?;
+        Some([&ends.head[..], content, &ends.tail].concat())
     }
 
     /// The same frame for several sites, sealed once.
@@ -280,9 +280,9 @@ impl Rogue {
         let shared = SharedSeal::new(Cipher::ChaCha20Poly1305, &self.rng.array(), &mut body);
         let of_site = |&site: &usize| {
             let path = self.path(&[(site, world.config(site).locator)])?;
-            let mut head = Head::new();
-            let tail = path.seal_shared(&mut head, &shared, Segment::DEFAULT, Time::ZERO).ok()?;
-            Some([&head[..], &body, &tail].concat())
+            let mut ends = Ends::default();
+            path.seal_shared(&mut ends, &shared, Segment::DEFAULT, Time::ZERO).ok()?;
+            Some([&ends.head[..], &body, &ends.tail].concat())
         };
         sites.iter().filter_map(of_site).collect()
     }
