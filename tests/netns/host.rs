@@ -1,10 +1,14 @@
 //! A host behind a site: a namespace of its own with one Ethernet device, plugged into a bridge by veth.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::namespace::{Namespace, Ping};
+use crate::namespace::{Namespace, Ping, eventually};
+
+/// How long the kernel may take to have a bridge forward, on a machine that may be small.
+const FORWARDS: Duration = Duration::from_secs(5);
 
 /// A host of the overlay network 192.168.77.0/24.
 pub(crate) struct Host {
@@ -25,7 +29,7 @@ impl Host {
         }
     }
 
-    /// Plugs the host into the bridge of a site, with the MTU that the overlay carries.
+    /// Plugs the host into the bridge of a site, with the MTU that the overlay carries, and waits until frames pass.
     pub(crate) fn plug_in(&self, site: &Namespace, mtu: u64) {
         let Self { ns, address, mac, number } = self;
         let host = ns.name();
@@ -34,6 +38,15 @@ impl Host {
         site.ip(&format!("link set to-{number} up"));
         ns.ip(&format!("address add {address}/24 broadcast + dev eth0"));
         ns.ip("link set eth0 up");
+        // The kernel tells the bridge of a new carrier later, on a machine with much to do by tens of milliseconds;
+        // until then the port drops frames.
+        let forwards = || {
+            let links = site.ip(&format!("-j -d link show to-{number}"));
+            let links: Value = serde_json::from_str(&links).expect("ip -j prints JSON");
+            let state = &links[0]["linkinfo"]["info_slave_data"]["state"];
+            if state == "forwarding" { Ok(()) } else { Err(format!("its port is {state}")) }
+        };
+        eventually(&format!("the bridge forwards for {host}"), FORWARDS, forwards);
     }
 
     /// Unplugs it. Both ends of the cable are gone then, and all that the host knew of its neighbours.
