@@ -72,9 +72,14 @@ impl Namespace {
         let to = to.into().to_string();
         let mut ping = Command::new("ping");
         let interval = PING_INTERVAL.as_secs_f64().to_string();
-        ping.args(["-n", "-i", &interval, "-W", "1", "-c", &count.to_string(), &to]);
-        let output = self.inside(|| ping.output()).expect("ping, from iputils, is installed");
-        Ping::parse(&String::from_utf8_lossy(&output.stdout))
+        ping.args(["-n", "-i", &interval, "-W", "1", "-c", &count.to_string()]);
+        if count > 1 {
+            // For the last echoes of a series ping waits two round trips at most, unless it has a deadline.
+            let deadline = (PING_INTERVAL * count).as_secs_f64().ceil() + 1.0;
+            ping.args(["-w", &deadline.to_string()]);
+        }
+        let output = self.inside(|| ping.arg(&to).output()).expect("ping, from iputils, is installed");
+        Ping::parse(count, &String::from_utf8_lossy(&output.stdout))
             .unwrap_or_else(|| panic!("ping {to} in {}: {output:?}", self.name))
     }
 }
@@ -112,20 +117,22 @@ impl Handle {
 }
 
 impl Ping {
-    /// Reads the two summary lines of iputils: `3 packets transmitted, 3 received, …` and
-    /// `rtt min/avg/max/mdev = 1/2/3/4 ms`, which is missing when nothing came back.
-    fn parse(report: &str) -> Option<Self> {
-        let counts = report.lines().find(|line| line.contains("packets transmitted"))?;
-        let count =
-            |what: &str| counts.split(", ").find(|part| part.contains(what))?.split(' ').next()?.parse().ok();
-        let times = report.lines().find_map(|line| line.strip_prefix("rtt min/avg/max/mdev = "));
-        let mut times = times.unwrap_or("inf/inf").split('/').map(str::parse);
-        Some(Self {
-            sent: count("transmitted")?,
-            received: count("received")?,
-            min_ms: times.next()?.ok()?,
-            avg_ms: times.next()?.ok()?,
-        })
+    /// Reads what iputils says of each echo: `64 bytes from 10.99.0.2: icmp_seq=1 ttl=64 time=4.12 ms`. With a
+    /// deadline it goes on after `sent` until as many have come back: those do not count.
+    fn parse(sent: u32, report: &str) -> Option<Self> {
+        report.lines().find(|line| line.contains("packets transmitted"))?;
+        let number = |line: &str, name: &str| {
+            line.split(' ').find_map(|word| word.strip_prefix(name))?.parse::<f64>().ok()
+        };
+        let is_one = |line: &&str| {
+            number(line, "icmp_seq=").is_some_and(|sequence| sequence <= f64::from(sent))
+                && !line.ends_with("(DUP!)")
+        };
+        let times: Vec<f64> =
+            report.lines().filter(is_one).filter_map(|line| number(line, "time=")).collect();
+        let received = u32::try_from(times.len()).ok()?;
+        let min_ms = times.iter().copied().fold(f64::INFINITY, f64::min);
+        Some(Self { sent, received, min_ms, avg_ms: times.iter().sum::<f64>() / f64::from(received) })
     }
 }
 
