@@ -34,6 +34,8 @@ pub enum Rule {
     TablesBounded,
     /// What the status says is possible at all.
     StatusSane,
+    /// The paths in the status are those that events told.
+    PathsTold,
     /// At rest all engines have one member list: that of the running ones.
     ListsAgree,
     /// At rest all engines have one latency database.

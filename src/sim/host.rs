@@ -110,6 +110,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Forgets all frames.
+    pub(super) fn clear(&mut self) {
+        self.frames.clear();
+        self.by_content.clear();
+    }
+
     /// Notes that `bytes` enter the overlay at `site`.
     pub(super) fn sent(&mut self, site: usize, segment: Segment, bytes: &[u8]) -> usize {
         let next = self.frames.len();

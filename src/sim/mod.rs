@@ -23,6 +23,7 @@
 //! ```
 
 mod check;
+mod chosen;
 mod dice;
 mod host;
 mod link;
@@ -44,6 +45,6 @@ pub use middle::Caught;
 pub use paths::select_paths;
 pub use rogue::{Rogue, Say};
 pub use scenario::{Op, Origin, Report, Scenario, run};
-pub use site::SiteState;
+pub use site::{SiteState, Traffic};
 pub use topology::Matrix;
 pub use world::World;

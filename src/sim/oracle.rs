@@ -2,8 +2,8 @@
 //!
 //! Knows numbers only: neither engines nor hysteresis.
 
-/// Costs between all pairs, in nanoseconds of round-trip time, row = from, column = to; `None` where there
-/// is no link or no path. The diagonal is ignored.
+/// Costs between all pairs, in nanoseconds (of round trips, or of one direction: sums only have to make sense), row =
+/// from, column = to; `None` where there is no link or no path. The diagonal is ignored.
 pub type Costs = Vec<Vec<Option<u64>>>;
 
 /// The lowest cost from each node to each other over at most `max_links` links, each relay in between

@@ -8,6 +8,7 @@ use crate::config::MAX_HOPS;
 use crate::sim::check::{Rule, Violation};
 use crate::sim::host::To;
 use crate::sim::oracle::{Costs, lowest_costs, path_cost};
+use crate::sim::site::SiteState;
 use crate::sim::world::World;
 use crate::{Host, HostOrigin, LinkStatus, MemberState, NodeId, Segment, Status};
 
@@ -212,12 +213,21 @@ impl World {
 
     /// The true round-trip times of the underlay between all sites, in nanoseconds, jitter at its mean.
     pub fn true_costs(&self) -> Costs {
-        let one_way = |from, to| {
-            self.link(from, to).filter(|link| link.up).map(|link| link.delay_ns + link.jitter_ns / 2)
-        };
-        let round_trip = |from, to| Some(one_way(from, to)? + one_way(to, from)?);
+        let delays = self.true_delays();
+        let round_trip = |from: usize, to: usize| Some(delays[from][to]? + delays[to][from]?);
         let sites = self.sites();
         (0..sites).map(|from| (0..sites).map(|to| round_trip(from, to)).collect()).collect()
+    }
+
+    /// The true one-way delays of the underlay between all sites, in nanoseconds, jitter at its mean. A link that is
+    /// cut, leads out of its partition, or ends at a site that is down has none.
+    pub fn true_delays(&self) -> Costs {
+        let is_down: Vec<bool> = (0..self.sites()).map(|site| self.state(site) == SiteState::Down).collect();
+        let delay = |from: usize, to: usize| {
+            let link = self.link(from, to).filter(|_| !is_down[from] && !is_down[to])?;
+            self.carries(from, to).then_some(link.delay_ns + link.jitter_ns / 2)
+        };
+        (0..self.sites()).map(|from| (0..self.sites()).map(|to| delay(from, to)).collect()).collect()
     }
 
     fn violation_at(&self, site: usize, rule: Rule, detail: String) -> Violation {

@@ -19,6 +19,19 @@ pub enum SiteState {
     Leaving,
 }
 
+/// What a site's socket sent, be it lost later, and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Their bytes, with the headers of IP and UDP.
+    pub sent_bytes: u64,
+    /// Datagrams received.
+    pub received: u64,
+    /// Their bytes, with the headers of IP and UDP.
+    pub received_bytes: u64,
+}
+
 pub(super) struct Site {
     pub(super) config: Config,
     /// Where the socket is bound; the locator in the configuration may lie about it.
@@ -30,6 +43,10 @@ pub(super) struct Site {
     pub(super) events: Vec<(Time, Event)>,
     /// When the engine wants its timer called, in the world's time.
     pub(super) deadline: Time,
+    /// When the world will look at the deadline next.
+    pub(super) alarm: Time,
+    /// What its socket sent and received, over all lives.
+    pub(super) traffic: Traffic,
     /// Sites of different groups cannot reach each other.
     pub(super) group: usize,
     machine: Option<Machine>,
@@ -93,6 +110,8 @@ impl Site {
             lives: 0,
             events: Vec::new(),
             deadline: Time::NEVER,
+            alarm: Time::NEVER,
+            traffic: Traffic::default(),
             group: 0,
             machine: None,
             dice,

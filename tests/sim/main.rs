@@ -13,3 +13,4 @@ mod paths;
 mod properties;
 mod scale;
 mod support;
+mod world;

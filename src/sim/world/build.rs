@@ -40,6 +40,7 @@ impl World {
         config.seeds = vec![address(0)];
         self.bound.insert(config.locator, index);
         self.sites.push(Site::new(config, dice));
+        self.chosen.add_site();
         index
     }
 

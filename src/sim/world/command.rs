@@ -16,7 +16,7 @@ impl World {
     pub fn start(&mut self, site: usize) {
         if self.sites[site].state == SiteState::Down {
             self.sites[site].power_on(self.now);
-            self.locators.insert(self.sites[site].config.locator);
+            self.begin_life(site);
             self.call(site, |engine, _, now, outbox| engine.join(now, outbox));
         }
     }
@@ -38,14 +38,21 @@ impl World {
     pub fn start_as(&mut self, site: usize, incarnation: u64) {
         if self.sites[site].state == SiteState::Down {
             self.sites[site].power_on_as(self.now, incarnation);
-            self.locators.insert(self.sites[site].config.locator);
+            self.begin_life(site);
             self.call(site, |engine, _, now, outbox| engine.join(now, outbox));
         }
+    }
+
+    fn begin_life(&mut self, site: usize) {
+        let config = &self.sites[site].config;
+        self.locators.insert(config.locator);
+        self.chosen.started(site, config.id());
     }
 
     /// The site is gone, without a word.
     pub fn crash(&mut self, site: usize) {
         self.sites[site].power_off();
+        self.chosen.stopped(site);
     }
 
     /// [`crash`](World::crash) and [`start`](World::start).
@@ -71,6 +78,13 @@ impl World {
     /// index in the ledger.
     pub fn expect_frame(&mut self, segment: Segment, frame: &[u8]) -> usize {
         self.ledger.sent(usize::MAX, segment, frame)
+    }
+
+    /// Forgets all frames that were sent and begins their ledger anew: for worlds that run long. One that is still on
+    /// its way breaks [`Rule::OnlyWhatWasSent`](crate::sim::Rule::OnlyWhatWasSent).
+    pub fn forget_frames(&mut self) {
+        self.ledger.clear();
+        self.hosts.iter_mut().for_each(|host| host.received.clear());
     }
 
     /// The host sends a frame of `len` bytes, or the shortest that can be told apart if that is longer. Returns its

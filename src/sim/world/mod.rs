@@ -13,11 +13,12 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::sim::check::{Header, Rule, Violation, status_breach};
+use crate::sim::chosen::Chosen;
 use crate::sim::dice::{Dice, TraceDigest};
 use crate::sim::host::{Delivery, Host, Ledger};
 use crate::sim::link::Pipe;
 use crate::sim::middle::{Caught, Middle};
-use crate::sim::site::{DeadlineVerdict, Outbox, Site};
+use crate::sim::site::{DeadlineVerdict, Outbox, Site, SiteState};
 use crate::{DatagramIn, Engine, Forwarder, Segment, Time};
 
 /// How many datagrams are remembered for replays.
@@ -40,6 +41,7 @@ pub struct World {
     /// How many have happened.
     events: u64,
     sites: Vec<Site>,
+    chosen: Chosen,
     /// Which site's socket is bound to an address.
     bound: BTreeMap<SocketAddr, usize>,
     /// Every locator that any site was ever started with.
@@ -83,6 +85,7 @@ impl World {
             sequence: 0,
             events: 0,
             sites: Vec::new(),
+            chosen: Chosen::default(),
             bound: BTreeMap::new(),
             locators: BTreeSet::new(),
             pipes: BTreeMap::new(),
@@ -149,6 +152,11 @@ impl World {
         match happening {
             Happening::Datagram { site, from, mut bytes } => {
                 self.digest.add(self.now.as_nanos(), site, 0, &bytes);
+                if self.sites[site].state != SiteState::Down {
+                    let traffic = &mut self.sites[site].traffic;
+                    traffic.received += 1;
+                    traffic.received_bytes += packet_len(from, bytes.len()) as u64;
+                }
                 self.call(site, |_, forwarder, now, outbox| {
                     let datagram = DatagramIn { from, received_at: now, bytes: &mut bytes };
                     forwarder.datagram_in(now, datagram, outbox);
@@ -156,7 +164,9 @@ impl World {
                 site
             }
             Happening::Deadline { site } => {
+                self.sites[site].alarm = Time::NEVER;
                 self.wake_if_due(site);
+                self.set_alarm(site);
                 site
             }
         }
@@ -184,11 +194,9 @@ impl World {
             DeadlineVerdict::Passed => self.break_rule(site, Rule::DeadlineAhead, String::new()),
             DeadlineVerdict::NotTold => self.break_rule(site, Rule::DeadlineTold, String::new()),
         }
-        let deadline = self.sites[site].deadline;
-        if deadline != Time::NEVER {
-            self.push(deadline.max(self.now), Happening::Deadline { site });
-        }
+        self.set_alarm(site);
         for event in outbox.events {
+            self.chosen.told(site, &event);
             self.digest.add(self.now.as_nanos(), site, 2, format!("{event:?}").as_bytes());
             self.sites[site].events.push((self.now, event));
         }
@@ -197,6 +205,16 @@ impl World {
         }
         for (segment, bytes) in outbox.frames {
             self.deliver(site, segment, &bytes);
+        }
+    }
+
+    /// Makes sure that the world looks at a site's deadline when it has come.
+    fn set_alarm(&mut self, site: usize) {
+        let Site { deadline, alarm, .. } = &mut self.sites[site];
+        let at = (*deadline).max(self.now);
+        if *deadline != Time::NEVER && at < *alarm {
+            *alarm = at;
+            self.push(at, Happening::Deadline { site });
         }
     }
 
@@ -209,6 +227,9 @@ impl World {
     fn carry(&mut self, site: usize, to: SocketAddr, bytes: Vec<u8>) {
         self.digest.add(self.now.as_nanos(), site, 3, &bytes);
         self.check_datagram(site, to, &bytes);
+        let traffic = &mut self.sites[site].traffic;
+        traffic.sent += 1;
+        traffic.sent_bytes += packet_len(to, bytes.len()) as u64;
         let Some(&receiver) = self.bound.get(&to) else {
             let stray = self.strays.entry(to).or_default();
             *stray = (stray.0 + 1, stray.1 + bytes.len() as u64);
@@ -227,12 +248,16 @@ impl World {
             if arrival.corrupted {
                 pipe.corrupt(&mut copy);
             }
-            let mut arriving =
-                vec![Caught { from, site: receiver, after: arrival.at.since(self.now), bytes: copy }];
-            if let Some(middle) = self.middles.get_mut(&(site, receiver)) {
-                arriving = arriving.into_iter().flat_map(middle).collect();
-            }
-            for Caught { from, site, after, bytes } in arriving {
+            let Some(middle) = self.middles.get_mut(&(site, receiver)) else {
+                self.sequence += 1;
+                let happening = Happening::Datagram { site: receiver, from, bytes: copy };
+                self.queue.insert((arrival.at, self.sequence), happening);
+                continue;
+            };
+            let after = arrival.at.since(self.now);
+            for Caught { from, site, after, bytes } in
+                middle(Caught { from, site: receiver, after, bytes: copy })
+            {
                 self.sequence += 1;
                 let happening = Happening::Datagram { site, from, bytes };
                 self.queue.insert((self.now + after, self.sequence), happening);
@@ -287,6 +312,9 @@ impl World {
         let up_for = self.now.since(Time::ZERO);
         if let Some((rule, detail)) = status_breach(&status, &self.sites[site].config, up_for) {
             self.break_rule(site, rule, detail);
+        }
+        if let Some(detail) = self.chosen.mismatch(site, &status) {
+            self.break_rule(site, Rule::PathsTold, detail);
         }
     }
 

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use crate::sim::host::{Host, SentFrame};
-use crate::sim::site::SiteState;
+use crate::sim::site::{SiteState, Traffic};
 use crate::sim::world::{Happening, World};
 use crate::{Config, Event, Explanation, NodeId, Status, Time};
 
@@ -62,13 +62,15 @@ impl World {
         self.sites.iter().position(|site| site.config.id() == id)
     }
 
-    /// The path frames take from one site to another: relays in order, the destination last. Empty if there
-    /// is none.
-    pub fn path(&self, from: usize, to: usize) -> Vec<usize> {
-        let id = self.sites[to].config.id();
-        let Some(status) = self.status(from) else { return Vec::new() };
-        let member = status.members.iter().find(|member| member.id == id);
-        member.map_or(Vec::new(), |member| member.path.iter().filter_map(|&id| self.site_of(id)).collect())
+    /// The path frames take from one site to another, as the first one's engine told: relays in order, the
+    /// destination last. Empty if there is none.
+    pub fn path(&self, from: usize, to: usize) -> &[usize] {
+        self.chosen.path(from, to)
+    }
+
+    /// What the site's socket sent and received so far, frames and control messages alike.
+    pub fn traffic(&self, site: usize) -> Traffic {
+        self.sites[site].traffic
     }
 
     /// True if datagrams from one site reach the other, be it with loss.
