@@ -10,6 +10,7 @@ mod keyfile;
 mod keygen;
 mod observer;
 mod run;
+mod simulate;
 mod status;
 mod table;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::show(&arguments).map_err(Failure::Runtime),
         Command::Explain(arguments) => explain::show(&arguments).map_err(Failure::Runtime),
         Command::Demo(arguments) => demo::run(&arguments).map_err(Failure::Runtime),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     let (error, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,

@@ -12,7 +12,9 @@ fn help_lists_the_subcommands_and_what_they_are_for() {
     let output = leond(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for expected in ["lowest latency", "run ", "keygen ", "pubkey ", "status ", "explain ", "demo "] {
+    for expected in
+        ["lowest latency", "run ", "keygen ", "pubkey ", "status ", "explain ", "demo ", "simulate "]
+    {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
