@@ -13,7 +13,8 @@ use crate::wire::control::LinkLatency;
 const PINGS_PER_ROUND: u8 = 4;
 /// Time between the retries.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a pong may take, by what the link's times have been so far.
+/// How long a pong may take, by what the link's times have been so far. One that takes longer than the maximum was
+/// not on its way for so long: this node or the peer was asleep.
 const TIMEOUT_MIN: Duration = Duration::from_millis(200);
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
 /// How long the pong of a link that was never measured may take.
@@ -133,6 +134,7 @@ impl Link {
         interval: Duration,
         rng: &mut Rng,
     ) -> bool {
+        self.outstanding.retain(|(_, sent_at)| now.since(*sent_at) <= TIMEOUT_MAX);
         let Some(at) = self.outstanding.iter().position(|(sent, _)| *sent == token) else {
             return false;
         };

@@ -30,6 +30,8 @@ pub(crate) struct Member {
     pub(crate) state: MemberState,
     /// When it came into this state here.
     pub(crate) since: Time,
+    /// When it was last heard, by whatever way.
+    pub(crate) heard_at: Time,
 }
 
 /// What merging a record did.
@@ -117,7 +119,7 @@ impl List {
         if is_new && self.all_alive().count() >= self.capacity {
             return Merged::Refused(RejectReason::ListFull);
         }
-        self.insert(Member { record, state: MemberState::Alive, since });
+        self.insert(Member { record, state: MemberState::Alive, since, heard_at: now });
         Merged::Alive
     }
 
@@ -166,6 +168,13 @@ impl List {
         self.members.clear();
         self.digest = 0;
     }
+    /// A node was heard in its session; gives it if it is remembered.
+    pub(crate) fn hear(&mut self, prefix: NodePrefix, now: Time) -> Option<&Member> {
+        let member = self.members.get_mut(&prefix)?;
+        member.heard_at = now;
+        Some(member)
+    }
+
 
     /// Forgets nodes that have not been members for [`REMEMBERED`].
     pub(crate) fn forget_old(&mut self, now: Time) {

@@ -233,13 +233,14 @@ impl Membership {
     }
 
     /// Tells whether any member has a live path to `prefix`, as the latency database shows it. A member
-    /// that stays unreachable fails.
+    /// that stays unreachable, and silent, fails.
     pub(crate) fn set_reachable(&mut self, prefix: NodePrefix, is_reachable: bool, now: Time) {
         if is_reachable {
             self.unreachable.remove(&prefix);
         } else if self.list.alive(prefix).is_some() {
             let since = *self.unreachable.entry(prefix).or_insert(now);
-            self.wake_by(since + schedule::UNREACHABLE_TIMEOUT);
+            let fails_at = self.fails_at(prefix, since);
+            self.wake_by(fails_at);
         }
     }
 
@@ -263,7 +264,7 @@ impl Membership {
     /// This node was heard, in its session. If it had failed, its answer to a join will show whether it hears
     /// this one, too.
     pub(crate) fn hear(&mut self, node: NodePrefix, now: Time) {
-        let has_failed = self.list.get(node).is_some_and(|member| member.state == MemberState::Failed);
+        let has_failed = self.list.hear(node, now).is_some_and(|member| member.state == MemberState::Failed);
         if has_failed && self.is_active() && !self.unacknowledged.contains_key(&node) {
             self.announce_to(node, now);
         }

@@ -41,7 +41,10 @@ pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most questions that are out at a time.
 pub(super) const MAX_QUESTIONS: usize = 256;
 /// A member that no member reaches for this long has failed: time for the rows that know better to come.
-pub(super) const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(500);
+const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(500);
+/// A member that was heard so lately has not failed: it is reached by a way that the rows here do not show yet, as
+/// when it was met through a relay. Above the time between two of its messages in a small mesh.
+const SILENT_TIMEOUT: Duration = Duration::from_millis(2500);
 /// How often a leave is said again, and after what time: it is not acknowledged, since the leaver goes.
 pub(super) const LEAVE_REPEATS: u8 = 3;
 const LEAVE_INTERVAL: Duration = Duration::from_millis(50);
@@ -201,7 +204,7 @@ impl Membership {
         let failed: Vec<NodePrefix> = self
             .unreachable
             .iter()
-            .filter(|(_, since)| now >= **since + UNREACHABLE_TIMEOUT)
+            .filter(|(prefix, since)| now >= self.fails_at(**prefix, **since))
             .map(|(prefix, _)| *prefix)
             .collect();
         for prefix in failed {
@@ -213,6 +216,12 @@ impl Membership {
     }
 
     /// A member has just failed, or another one that came first took its place.
+    /// When a member fails that is unreachable since then.
+    pub(super) fn fails_at(&self, prefix: NodePrefix, since: Time) -> Time {
+        let heard_at = self.list.get(prefix).map_or(Time::ZERO, |member| member.heard_at);
+        (since + UNREACHABLE_TIMEOUT).max(heard_at + SILENT_TIMEOUT)
+    }
+
     pub(super) fn note_failed(&mut self, prefix: NodePrefix, now: Time) {
         self.unreachable.remove(&prefix);
         self.unacknowledged.remove(&prefix);
@@ -244,7 +253,7 @@ impl Membership {
                 let seeds = if self.seeds.is_empty() { Time::NEVER } else { self.seed_question.at };
                 let joins = self.unacknowledged.values().map(|announcement| announcement.backoff.at);
                 let probes = self.probes.values().map(|backoff| backoff.at);
-                let failures = self.unreachable.values().map(|since| *since + UNREACHABLE_TIMEOUT);
+                let failures = self.unreachable.iter().map(|(prefix, since)| self.fails_at(*prefix, *since));
                 let others =
                     seeds.min(self.silence_at).min(self.withdraw_at).min(self.introductions.deadline());
                 let differ = self.syncs.values().any(|sync| sync.differs.is_some());

@@ -26,6 +26,10 @@ pub enum Op {
     Restart(usize),
     /// The node leaves.
     Leave(usize),
+    /// The node's host stops calling it.
+    Sleep(usize),
+    /// The node's host calls it again.
+    Wake(usize),
     /// The underlay from one node to another changes.
     SetLink {
         /// From this node
@@ -176,7 +180,7 @@ pub struct Report {
     pub delivered: usize,
 }
 
-/// Acts the scenario out; then heals and calms the underlay, waits for rest, and checks what holds there.
+/// Acts the scenario out; then wakes all nodes, heals and calms the underlay, waits for rest, and checks what holds there.
 ///
 /// # Errors
 ///
@@ -191,6 +195,7 @@ pub fn run(scenario: &Scenario) -> Result<Report, Violation> {
     for op in &scenario.ops {
         act(&mut world, scenario.nodes, op)?;
     }
+    (0..scenario.nodes).for_each(|node| world.wake(node));
     world.heal();
     world.calm();
     let settled_after = world.settle(REST_LIMIT)?;
@@ -210,6 +215,8 @@ fn act(world: &mut World, nodes: usize, op: &Op) -> Result<(), Violation> {
         Op::Crash(node) => world.crash(node % nodes),
         Op::Restart(node) => world.restart(node % nodes),
         Op::Leave(node) => world.leave(node % nodes),
+        Op::Sleep(node) => world.sleep(node % nodes),
+        Op::Wake(node) => world.wake(node % nodes),
         Op::SetLink { from, to, link } => world.set_link(from % nodes, to % nodes, link),
         Op::Cut { from, to } => world.cut(from % nodes, to % nodes),
         Op::Mend { from, to } => world.mend(from % nodes, to % nodes),

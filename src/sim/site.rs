@@ -8,6 +8,10 @@ use core::net::SocketAddr;
 use crate::sim::dice::Dice;
 use crate::{Config, Datagram, Engine, Event, Forwarder, Frame, Segment, Sink, Time};
 
+/// Datagrams that a socket holds: Linux's default receive buffer (`net.core.rmem_default`) has 212992 bytes, and a
+/// small datagram takes 768 of them.
+const INBOX: usize = 212_992 / 768;
+
 /// What a site's host was told to do with its engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteState {
@@ -15,6 +19,8 @@ pub enum SiteState {
     Down,
     /// The engine was told to join.
     Running,
+    /// The engine was told to join, and then its host stopped calling it.
+    Asleep,
     /// The engine was told to leave; its socket stays open.
     Leaving,
 }
@@ -49,6 +55,8 @@ pub(super) struct Site {
     pub(super) traffic: Traffic,
     /// Sites of different groups cannot reach each other.
     pub(super) group: usize,
+    /// What the socket holds for an engine that is asleep.
+    inbox: Vec<(SocketAddr, Vec<u8>)>,
     machine: Option<Machine>,
     dice: Dice,
 }
@@ -113,6 +121,7 @@ impl Site {
             alarm: Time::NEVER,
             traffic: Traffic::default(),
             group: 0,
+            inbox: Vec::new(),
             machine: None,
             dice,
         }
@@ -139,7 +148,21 @@ impl Site {
     pub(super) fn power_off(&mut self) {
         self.machine = None;
         self.state = SiteState::Down;
+        self.inbox.clear();
         self.deadline = Time::NEVER;
+    }
+
+    /// The socket keeps a datagram until the host wakes, if it has room.
+    pub(super) fn keep(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+        if self.inbox.len() < INBOX {
+            self.inbox.push((from, bytes));
+        }
+    }
+
+    /// Wakes a site that is asleep; gives what came meanwhile.
+    pub(super) fn wake(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.state = SiteState::Running;
+        core::mem::take(&mut self.inbox)
     }
 
     pub(super) fn engine(&self) -> Option<&Engine> {
@@ -152,14 +175,14 @@ impl Site {
         Time::from_nanos(now.as_nanos() + offset_ns)
     }
 
-    /// Makes one call into the engine. `None` if the site is down.
+    /// Makes one call into the engine. `None` if the site is down or asleep.
     pub(super) fn call(
         &mut self,
         now: Time,
         act: impl FnOnce(&Engine, &mut Forwarder, Time, &mut Outbox),
     ) -> Option<(Outbox, DeadlineVerdict)> {
         let local_now = self.local(now);
-        let machine = self.machine.as_mut()?;
+        let machine = self.machine.as_mut().filter(|_| self.state != SiteState::Asleep)?;
         let before = machine.engine.deadline();
         let mut outbox = Outbox::default();
         act(&machine.engine, &mut machine.forwarder, local_now, &mut outbox);

@@ -74,6 +74,7 @@ impl World {
     pub fn readdress(&mut self, site: usize, address: SocketAddr) {
         self.bound.remove(&self.sites[site].address);
         self.bound.insert(address, site);
+        self.locators.insert(address);
         self.sites[site].address = address;
         self.sites[site].config.locator = address;
     }

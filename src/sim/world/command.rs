@@ -61,6 +61,26 @@ impl World {
         self.start(site);
     }
 
+    /// The site's host stops calling its engine, as when its machine is suspended or its process is stopped. Its
+    /// socket keeps what comes as long as there is room; its hosts get no frames in.
+    pub fn sleep(&mut self, site: usize) {
+        if self.sites[site].state == SiteState::Running {
+            self.sites[site].state = SiteState::Asleep;
+        }
+    }
+
+    /// Ends a [`sleep`](World::sleep): the engine's clock has gone on. It gets what came meanwhile before its timer
+    /// is called, as from an event loop that finds both due.
+    pub fn wake(&mut self, site: usize) {
+        if self.sites[site].state == SiteState::Asleep {
+            for (from, bytes) in self.sites[site].wake() {
+                self.receive(site, from, bytes);
+            }
+            self.wake_if_due(site);
+            self.set_alarm(site);
+        }
+    }
+
     /// The site leaves; its socket stays open.
     pub fn leave(&mut self, site: usize) {
         if self.sites[site].state == SiteState::Running {

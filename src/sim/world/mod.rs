@@ -150,17 +150,18 @@ impl World {
     /// Lets one thing happen; says at which site.
     fn happen(&mut self, happening: Happening) -> usize {
         match happening {
-            Happening::Datagram { site, from, mut bytes } => {
-                self.digest.add(self.now.as_nanos(), site, 0, &bytes);
+            Happening::Datagram { site, from, bytes } => {
                 if self.sites[site].state != SiteState::Down {
                     let traffic = &mut self.sites[site].traffic;
                     traffic.received += 1;
                     traffic.received_bytes += packet_len(from, bytes.len()) as u64;
                 }
-                self.call(site, |_, forwarder, now, outbox| {
-                    let datagram = DatagramIn { from, received_at: now, bytes: &mut bytes };
-                    forwarder.datagram_in(now, datagram, outbox);
-                });
+                if self.sites[site].state == SiteState::Asleep {
+                    self.sites[site].keep(from, bytes);
+                } else {
+                    self.wake_if_due(site);
+                    self.receive(site, from, bytes);
+                }
                 site
             }
             Happening::Deadline { site } => {
@@ -170,6 +171,22 @@ impl World {
                 site
             }
         }
+    }
+
+    fn receive(&mut self, site: usize, from: SocketAddr, mut bytes: Vec<u8>) {
+        self.digest.add(self.now.as_nanos(), site, 0, &bytes);
+        let was_ahead = self.sites[site].deadline > self.now;
+        let mut output = self.sites[site].call(self.now, |_, forwarder, now, outbox| {
+            let datagram = DatagramIn { from, received_at: now, bytes: &mut bytes };
+            forwarder.datagram_in(now, datagram, outbox);
+        });
+        // What is due stays due while frames are forwarded.
+        if let Some((_, verdict @ DeadlineVerdict::Passed)) = &mut output
+            && !was_ahead
+        {
+            *verdict = DeadlineVerdict::Ahead;
+        }
+        self.take(site, output);
     }
 
     fn wake_if_due(&mut self, site: usize) {
@@ -208,11 +225,11 @@ impl World {
         }
     }
 
-    /// Makes sure that the world looks at a site's deadline when it has come.
+    /// Makes sure that the world looks at a site's deadline when it has come. Who is asleep is looked at on waking.
     fn set_alarm(&mut self, site: usize) {
-        let Site { deadline, alarm, .. } = &mut self.sites[site];
+        let Site { deadline, alarm, state, .. } = &mut self.sites[site];
         let at = (*deadline).max(self.now);
-        if *deadline != Time::NEVER && at < *alarm {
+        if *deadline != Time::NEVER && *state != SiteState::Asleep && at < *alarm {
             *alarm = at;
             self.push(at, Happening::Deadline { site });
         }
