@@ -1678,6 +1678,28 @@ leon_status leon_engine_timer(struct leon_engine *engine,
 leon_time leon_engine_deadline(const struct leon_engine *engine);
 
 /**
+ * Replaces the addresses of members to fetch the list from, as after their names were resolved anew. If they differ
+ * from the former ones they are asked at once; members stay members. A node that had none and has met nobody begins
+ * to join.
+ *
+ * @param engine the engine
+ * @param seeds  the addresses; the node's own among them is ignored
+ * @param count  how many; may be 0
+ * @param now    the caller's clock
+ * @return `LEON_OK`; `LEON_E_CONFIG` if one has no address or no port, and then nothing changes; or another error
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback; runs callbacks
+ * @ownership leon copies the list
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_ADDRESS, LEON_E_CONFIG, LEON_E_RANGE,
+ *         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_set_seeds(struct leon_engine *engine,
+                                  const struct leon_address *seeds,
+                                  size_t count,
+                                  leon_time now);
+
+/**
  * Replaces the list of nodes that may be members. The sessions with members that are not on it end at once.
  * Does nothing with `LEON_SECURITY_NONE`.
  *

@@ -190,9 +190,7 @@ impl Config {
         if !is_locator(self.locator) {
             return Err(ConfigError::Locator(self.locator));
         }
-        if let Some(seed) = self.seeds.iter().find(|seed| seed.ip().is_unspecified() || seed.port() == 0) {
-            return Err(ConfigError::Seed(*seed));
-        }
+        validate_seeds(&self.seeds)?;
         let mut segments = self.segments.clone();
         segments.sort_unstable();
         segments.dedup();
@@ -237,6 +235,12 @@ impl fmt::Debug for Config {
             .field("flood_limit", &self.flood_limit)
             .finish_non_exhaustive()
     }
+}
+
+/// Checks that each of `seeds` can be sent to.
+pub(crate) fn validate_seeds(seeds: &[SocketAddr]) -> Result<(), ConfigError> {
+    let wrong = seeds.iter().find(|seed| seed.ip().is_unspecified() || seed.port() == 0);
+    wrong.map_or(Ok(()), |seed| Err(ConfigError::Seed(*seed)))
 }
 
 /// True if one node can be reached at `address` and all others write it alike: a unicast address with a port,

@@ -1,6 +1,7 @@
 //! What other threads may ask of a running driver. A request waits here until the event loop, which an eventfd
 //! wakes, carries it out; what it means is the engine's business.
 
+use core::net::SocketAddr;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::config::validate_seeds;
+use crate::error::ConfigError;
 use crate::node::NodeId;
 
 /// Asks things of a [`Driver`](super::Driver), from any thread; copies ask the same one.
@@ -29,6 +32,8 @@ struct Mailbox {
 pub(super) enum Request {
     /// Leave the mesh and return.
     Stop,
+    /// Replace the seeds.
+    SetSeeds(Vec<SocketAddr>),
     /// Replace the allow list.
     SetAllowed(Option<BTreeSet<NodeId>>),
 }
@@ -42,6 +47,18 @@ impl Handle {
     /// Makes `run` leave the mesh and return. May be called more than once.
     pub fn stop(&self) {
         self.ask(Request::Stop);
+    }
+
+    /// Replaces the addresses of members to fetch the list from, as [`Engine::set_seeds`](crate::Engine::set_seeds)
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// If one has no address or no port; then nothing changes.
+    pub fn set_seeds(&self, seeds: Vec<SocketAddr>) -> Result<(), ConfigError> {
+        validate_seeds(&seeds)?;
+        self.ask(Request::SetSeeds(seeds));
+        Ok(())
     }
 
     /// Replaces the list of nodes that may be members, as [`Engine::set_allowed`](crate::Engine::set_allowed)

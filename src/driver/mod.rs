@@ -170,6 +170,12 @@ impl<H: FnMut(Event)> Loop<H> {
         for request in self.handle.take() {
             match request {
                 Request::Stop => return ControlFlow::Break(()),
+                Request::SetSeeds(seeds) => {
+                    let now = clock::now();
+                    // The handle has refused what the engine would.
+                    let _ = self.engine.set_seeds(&seeds, now, &mut self.output);
+                    self.output.flush(now);
+                }
                 Request::SetAllowed(allowed) => {
                     let now = clock::now();
                     self.engine.set_allowed(allowed, now, &mut self.output);

@@ -3,6 +3,7 @@
 //! One lock guards it. Components say what they want as values; here the values become datagrams, events
 //! and snapshots.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -141,6 +142,12 @@ impl Control {
         self.membership.timer(now);
         self.latency.timer(now);
         self.hosts.timer(now);
+    }
+
+    /// Replaces the addresses of members to fetch the list from.
+    pub(crate) fn set_seeds(&mut self, seeds: &[SocketAddr], now: Time) {
+        self.membership.set_seeds(seeds, now);
+        self.timer(now);
     }
 
     /// Replaces the list of nodes that may be members.
@@ -429,7 +436,7 @@ impl Control {
     }
 
     /// Where a node is, for people.
-    fn address_of(&self, prefix: NodePrefix) -> Option<core::net::SocketAddr> {
+    fn address_of(&self, prefix: NodePrefix) -> Option<SocketAddr> {
         self.sessions.address(prefix).or(self.sessions.locator(prefix))
     }
 

@@ -37,7 +37,7 @@ pub use forwarder::Forwarder;
 pub use sink::{Datagram, Frame, Sink};
 pub use status::{HostStatus, LinkStatus, MemberStatus, Status};
 
-use crate::config::{Cipher, Config, Security};
+use crate::config::{Cipher, Config, Security, validate_seeds};
 use crate::error::{ConfigError, HostError};
 use crate::forward::fdb::Fdb;
 use crate::forward::limit::RateLimit;
@@ -180,6 +180,24 @@ impl Engine {
     /// more.
     pub fn leave(&self, now: Time, sink: &mut impl Sink) {
         self.shared.with_control(now, sink, |control| control.leave(now));
+    }
+
+    /// Replaces the addresses of members to fetch the list from, as after their names were resolved anew. If they
+    /// differ from the former ones they are asked at once; members stay members. A node that had none and has met
+    /// nobody begins to join.
+    ///
+    /// # Errors
+    ///
+    /// If one has no address or no port; then nothing changes.
+    pub fn set_seeds(
+        &self,
+        seeds: &[SocketAddr],
+        now: Time,
+        sink: &mut impl Sink,
+    ) -> Result<(), ConfigError> {
+        validate_seeds(seeds)?;
+        self.shared.with_control(now, sink, |control| control.set_seeds(seeds, now));
+        Ok(())
     }
 
     /// Replaces the list of nodes that may be members; `None` lets every holder of the network key in. The

@@ -14,7 +14,7 @@ use crate::ffi::status::{
     Error, LEON_E_ABI, LEON_E_CONFIG, LEON_E_HOST_LIMIT, LEON_E_NOMEM, LEON_E_NOT_FOUND, LEON_E_PANIC,
     LEON_E_RANGE, LEON_OK, leon_status, sentence,
 };
-use crate::ffi::types::{LEON_TIME_NEVER, leon_host_key, leon_id, leon_time};
+use crate::ffi::types::{LEON_TIME_NEVER, leon_address, leon_host_key, leon_id, leon_time};
 
 /// The number of this ABI, that of the SONAME. It changes when a program would have to be compiled anew.
 pub const LEON_ABI_VERSION: u32 = 0;
@@ -202,6 +202,40 @@ pub unsafe extern "C" fn leon_engine_deadline(engine: *const leon_engine) -> leo
         Ok(())
     });
     deadline
+}
+
+/// Replaces the addresses of members to fetch the list from, as after their names were resolved anew. If they differ
+/// from the former ones they are asked at once; members stay members. A node that had none and has met nobody begins
+/// to join.
+///
+/// @param engine the engine
+/// @param seeds  the addresses; the node's own among them is ignored
+/// @param count  how many; may be 0
+/// @param now    the caller's clock
+/// @return `LEON_OK`; `LEON_E_CONFIG` if one has no address or no port, and then nothing changes; or another error
+/// @thread any thread, at any time
+/// @reentrancy may be called from inside a callback; runs callbacks
+/// @ownership leon copies the list
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_ADDRESS, LEON_E_CONFIG, LEON_E_RANGE, LEON_E_NOMEM,
+///         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn leon_engine_set_seeds(
+    engine: *mut leon_engine,
+    seeds: *const leon_address,
+    count: usize,
+    now: leon_time,
+) -> leon_status {
+    look_at_engine(engine.addr(), |core| {
+        // SAFETY: the caller's word.
+        let seeds = unsafe { memory::array(seeds, count)? };
+        let _memory = core.claim(seeds.len() * config::OF_SEED)?;
+        let seeds = seeds.iter().map(|seed| seed.to_rust()).collect::<Result<Vec<_>, _>>()?;
+        let now = core.now(now)?;
+        let mut result = Ok(());
+        core.with_sink(|engine, sink| result = engine.set_seeds(&seeds, now, sink));
+        result.map_err(|error| Error::new(LEON_E_CONFIG, error))
+    })
 }
 
 /// Replaces the list of nodes that may be members. The sessions with members that are not on it end at once.

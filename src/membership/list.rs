@@ -73,6 +73,11 @@ impl List {
         self.members.values()
     }
 
+    /// True if nobody is remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// The record of a live member.
     pub(crate) fn alive(&self, prefix: NodePrefix) -> Option<&Record> {
         self.get(prefix).filter(|member| member.state == MemberState::Alive).map(|member| &member.record)
@@ -163,11 +168,6 @@ impl List {
         may_return
     }
 
-    /// Forgets everybody.
-    pub(crate) fn clear(&mut self) {
-        self.members.clear();
-        self.digest = 0;
-    }
     /// A node was heard in its session; gives it if it is remembered.
     pub(crate) fn hear(&mut self, prefix: NodePrefix, now: Time) -> Option<&Member> {
         let member = self.members.get_mut(&prefix)?;
@@ -175,6 +175,11 @@ impl List {
         Some(member)
     }
 
+    /// Forgets everybody.
+    pub(crate) fn clear(&mut self) {
+        self.members.clear();
+        self.digest = 0;
+    }
 
     /// Forgets nodes that have not been members for [`REMEMBERED`].
     pub(crate) fn forget_old(&mut self, now: Time) {

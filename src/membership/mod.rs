@@ -149,7 +149,7 @@ impl Membership {
             },
             list: List::new(config.max_members - 1),
             phase: Phase::Idle,
-            seeds: config.seeds.iter().copied().filter(|seed| *seed != config.locator).collect(),
+            seeds: others(&config.seeds, config.locator),
             seed_question: Backoff::idle(),
             next_seed: 0,
             silence_at: Time::NEVER,
@@ -221,6 +221,27 @@ impl Membership {
             self.seed_question = Backoff::fetching(now);
             self.wake_by(now);
         }
+    }
+
+    /// Replaces the addresses to fetch the list from. If that changes them, they are asked at once: they were given
+    /// because the former ones do not answer, or there were none.
+    pub(crate) fn set_seeds(&mut self, seeds: &[SocketAddr], now: Time) {
+        let seeds = others(seeds, self.own.locator);
+        if seeds == self.seeds {
+            return;
+        }
+        (self.seeds, self.next_seed) = (seeds, 0);
+        // Who has met nobody is no member of anything yet.
+        if self.phase == Phase::Joined && self.list.is_empty() && !self.seeds.is_empty() {
+            self.phase = Phase::Fetching;
+            self.silence_at = now + schedule::SILENCE_LIMIT;
+        }
+        match self.phase {
+            Phase::Fetching => self.seed_question = Backoff::fetching(now),
+            Phase::Announcing | Phase::Joined => self.seed_question = Backoff::seeking(now),
+            Phase::Idle | Phase::Leaving { .. } | Phase::Gone => return,
+        }
+        self.wake_by(now);
     }
 
     /// Says to every member that the node leaves.
@@ -325,4 +346,9 @@ impl Membership {
     pub(crate) fn alive(&self) -> impl Iterator<Item = &Record> {
         self.list.all_alive()
     }
+}
+
+/// The addresses of a list but the own one, so that all nodes may have one list.
+fn others(addresses: &[SocketAddr], own: SocketAddr) -> Vec<SocketAddr> {
+    addresses.iter().copied().filter(|address| *address != own).collect()
 }

@@ -119,7 +119,7 @@ impl Membership {
             self.outputs.push(Output::Unexpected);
             return;
         }
-        self.seed_question = Backoff::seeking(now);
+        self.seed_question = Backoff::seeking(now + schedule::SEED_INTERVAL);
         self.silence_at = Time::NEVER;
         if self.phase == Phase::Fetching {
             self.phase = Phase::Announcing;

@@ -25,7 +25,7 @@ const FETCH_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// A joiner that no seed has answered for this long says so: as long again as a handshake is tried for.
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(6);
 /// A member greets a seed that is not a member after this, for ever: one side of a partition may know only it.
-const SEED_INTERVAL: Duration = Duration::from_secs(15);
+pub(super) const SEED_INTERVAL: Duration = Duration::from_secs(15);
 /// A failed member is contacted after this, and then after twice as long each time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
@@ -83,8 +83,9 @@ impl Backoff {
         Backoff { at: now + PROBE_INTERVAL, interval: PROBE_INTERVAL, max: PROBE_INTERVAL_MAX }
     }
 
-    pub(super) fn seeking(now: Time) -> Self {
-        Backoff { at: now + SEED_INTERVAL, interval: SEED_INTERVAL, max: SEED_INTERVAL }
+    /// For a member, from `at` on.
+    pub(super) fn seeking(at: Time) -> Self {
+        Backoff { at, interval: SEED_INTERVAL, max: SEED_INTERVAL }
     }
 
     /// True if the instant has come; it then moves on, `spread` being the interval with its jitter.
@@ -215,13 +216,13 @@ impl Membership {
         }
     }
 
-    /// A member has just failed, or another one that came first took its place.
     /// When a member fails that is unreachable since then.
     pub(super) fn fails_at(&self, prefix: NodePrefix, since: Time) -> Time {
         let heard_at = self.list.get(prefix).map_or(Time::ZERO, |member| member.heard_at);
         (since + UNREACHABLE_TIMEOUT).max(heard_at + SILENT_TIMEOUT)
     }
 
+    /// A member has just failed, or another one that came first took its place.
     pub(super) fn note_failed(&mut self, prefix: NodePrefix, now: Time) {
         self.unreachable.remove(&prefix);
         self.unacknowledged.remove(&prefix);

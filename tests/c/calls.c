@@ -22,6 +22,8 @@ CALL(leon_engine_leave, TAKES_ENGINE | TAKES_TIME, leon_engine_leave(g->engine, 
 CALL(leon_engine_timer, TAKES_ENGINE | TAKES_TIME, leon_engine_timer(g->engine, g->now), 0);
 CALL(leon_engine_deadline, TAKES_ENGINE | HAS_NO_STATUS,
      leon_engine_deadline(g->engine) != LEON_TIME_NEVER ? LEON_OK : LEON_E_HANDLE, 0);
+CALL(leon_engine_set_seeds, TAKES_ENGINE | TAKES_TIME, leon_engine_set_seeds(g->engine, g->address, 1, g->now),
+     P(address), 0);
 CALL(leon_engine_set_allowed, TAKES_ENGINE | TAKES_TIME,
      leon_engine_set_allowed(g->engine, g->allowed, g->allowed_count, g->now), P(allowed), 0);
 CALL(leon_engine_mtu, TAKES_ENGINE | HAS_NO_STATUS, leon_engine_mtu(g->engine) != 0 ? LEON_OK : LEON_E_HANDLE, 0);

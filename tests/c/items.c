@@ -312,3 +312,19 @@ TEST(a_list_of_identities_that_cannot_be_is_refused) {
     for (size_t i = 0; i < count; i++) CHECK(members[i].state != LEON_MEMBER_ALIVE);
     mesh_end(&mesh);
 }
+
+TEST(a_list_of_seeds_that_cannot_be_is_refused_and_one_that_can_be_is_asked) {
+    start_mesh();
+    leon_engine *engine = mesh.nodes[0].engine;
+    leon_address seed = mesh_locator(1);
+    EXPECT(LEON_E_NULL, leon_engine_set_seeds(engine, NULL, 1, mesh.now));
+    EXPECT(LEON_E_POINTER, leon_engine_set_seeds(engine, &seed, SIZE_MAX, mesh.now));
+    seed.port = 0;
+    EXPECT(LEON_E_CONFIG, leon_engine_set_seeds(engine, &seed, 1, mesh.now));
+    seed.version = 5;
+    EXPECT(LEON_E_ADDRESS, leon_engine_set_seeds(engine, &seed, 1, mesh.now));
+    seed = mesh_locator(1);
+    OK(leon_engine_set_seeds(engine, &seed, 1, mesh.now));
+    OK(leon_engine_set_seeds(engine, NULL, 0, mesh.now));
+    mesh_end(&mesh);
+}

@@ -141,6 +141,7 @@ static void *ask(void *argument) {
         leon_member members[4];
         leon_link links[4];
         leon_host hosts[8];
+        leon_address seed = mesh_locator(1);
         uint64_t values[LEON_COUNTER_COUNT];
         leon_info info = {.struct_size = sizeof info};
         char text[100];
@@ -151,6 +152,7 @@ static void *ask(void *argument) {
         OK(leon_engine_hosts(engine, tick(), hosts, 8, &count));
         OK(leon_engine_counters(engine, tick(), values, LEON_COUNTER_COUNT, &count));
         OK(leon_engine_info(engine, tick(), &info));
+        OK(leon_engine_set_seeds(engine, &seed, 1, tick()));
         OK(leon_engine_set_allowed(engine, NULL, 0, tick()));
         OK(leon_engine_last_error(engine, text, sizeof text, &count));
         CHECK(leon_engine_deadline(engine) != 0 && leon_engine_mtu(engine) != 0);

@@ -14,6 +14,7 @@ mod partition;
 mod paths;
 mod properties;
 mod scale;
+mod seeds;
 mod soak;
 mod sound;
 mod support;

@@ -10,6 +10,7 @@ mod keyfile;
 mod keygen;
 mod observer;
 mod run;
+mod seeds;
 mod simulate;
 mod status;
 mod table;

@@ -9,6 +9,7 @@ use leon::driver::{Handle, clock};
 use leon::{Engine, Event, Host, NodeId, RejectReason, Time};
 
 use crate::config::SecurityMode;
+use crate::seeds::Resolver;
 use crate::status::describe_path;
 
 /// A node that is refused for this long gives up: longer than its own former life, which may be what is in
@@ -32,17 +33,21 @@ pub(crate) struct Observer {
     engine: Arc<Engine>,
     mode: SecurityMode,
     handle: Handle,
+    resolver: Resolver,
     standing: Standing,
 }
 
 impl Observer {
-    /// Watches `engine`, which runs with `mode`; `handle` is that of its driver.
-    pub(crate) fn new(engine: Arc<Engine>, mode: SecurityMode, handle: Handle) -> Self {
-        Observer { engine, mode, handle, standing: Standing::Unknown }
+    /// Watches `engine`, which runs with `mode`; `handle` is that of its driver, and `resolver` looks its seeds up.
+    pub(crate) fn new(engine: Arc<Engine>, mode: SecurityMode, handle: Handle, resolver: Resolver) -> Self {
+        Observer { engine, mode, handle, resolver, standing: Standing::Unknown }
     }
 
     /// Takes note of one event.
     pub(crate) fn notice(&mut self, event: &Event) {
+        if matches!(event, Event::SeedsSilent { .. } | Event::MemberFailed { .. }) {
+            self.resolver.hurry();
+        }
         match event {
             Event::ListFetched { from } => log::info!("joining through {from}"),
             Event::Joined { by } => {

@@ -16,6 +16,7 @@ use crate::config::{Plan, SecurityMode, Settings};
 use crate::control::{Answer, ControlSocket, Request};
 use crate::explain::{self, Explanation};
 use crate::observer::Observer;
+use crate::seeds::Seeds;
 use crate::status::Report;
 
 /// Runs a node until SIGINT or SIGTERM.
@@ -24,10 +25,11 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     let plan = plan(arguments).map_err(Failure::Usage)?;
     let allowed = plan.allow_list().map_err(Failure::Usage)?;
     let security = plan.security(allowed.as_ref()).map_err(Failure::Usage)?;
+    let seeds = Seeds::parse(&plan.seeds, plan.listen.ip()).map_err(Failure::Usage)?;
     // From here on the signals wait for the thread that handles them, so that what is opened gets closed.
     let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle signals")?;
     let underlay = Underlay::bind(plan.listen).map_err(anyhow::Error::new)?;
-    let config = plan.engine_config(security, underlay.local_addr(), plan.resolve_seeds()?)?;
+    let config = plan.engine_config(security, underlay.local_addr(), seeds.addresses())?;
     let engine = Engine::new(config, clock::now()).map_err(|error| Failure::Usage(error.into()))?;
     let engine = Arc::new(engine);
     let control = ControlSocket::bind(&plan.socket)?;
@@ -47,7 +49,8 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
     let reload = Reload { arguments: arguments.clone(), handle: driver.handle(), allowed };
     answer_signals(signals, reload)?;
     announce(&plan, &engine);
-    let mut observer = Observer::new(engine, mode, driver.handle());
+    let resolver = seeds.follow(driver.handle())?;
+    let mut observer = Observer::new(engine, mode, driver.handle(), resolver);
     driver.run(|event| observer.notice(&event)).context("the driver stopped")?;
     if let Some(reason) = observer.into_failure() {
         return Err(Failure::Runtime(anyhow!(reason)));

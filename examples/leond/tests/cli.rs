@@ -95,11 +95,9 @@ fn a_port_in_use_is_one_clear_sentence() {
 }
 
 #[test]
-fn a_seed_that_does_not_resolve_is_named() {
-    let output = run_with(COMPLETE, &["--seed", "host.invalid:4789"]);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("host.invalid:4789"), "{text}");
+fn a_seed_without_a_port_is_refused() {
+    let text = usage_error(&run_with(COMPLETE, &["--seed", "seoul.example"]));
+    assert!(text.contains("seed seoul.example must be HOST:PORT"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::sim::check::Violation;
 use crate::sim::host::To;
 use crate::sim::site::SiteState;
 use crate::sim::world::{Forgeries, Happening, World};
-use crate::{FrameIn, Host, HostError, MacAddr, NodeId, Segment};
+use crate::{ConfigError, FrameIn, Host, HostError, MacAddr, NodeId, Segment};
 
 /// Commands to sites, hosts and strangers. What they set off happens when the world runs.
 impl World {
@@ -87,6 +87,18 @@ impl World {
             self.sites[site].state = SiteState::Leaving;
             self.call(site, |engine, _, now, outbox| engine.leave(now, outbox));
         }
+    }
+
+    /// The site's host replaces the addresses to fetch the list from, now and for its next start.
+    ///
+    /// # Errors
+    ///
+    /// What the site's engine says.
+    pub fn set_seeds(&mut self, site: usize, seeds: &[SocketAddr]) -> Result<(), ConfigError> {
+        self.sites[site].config.seeds = seeds.to_vec();
+        let mut result = Ok(());
+        self.call(site, |engine, _, now, outbox| result = engine.set_seeds(seeds, now, outbox));
+        result
     }
 
     /// The site's host replaces the list of nodes that may be members.
