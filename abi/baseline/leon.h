@@ -1690,7 +1690,7 @@ leon_time leon_engine_deadline(const struct leon_engine *engine);
  * @thread any thread, at any time
  * @reentrancy may be called from inside a callback; runs callbacks
  * @ownership leon copies the list
- * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_ADDRESS, LEON_E_CONFIG, LEON_E_RANGE,
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_ADDRESS, LEON_E_CONFIG, LEON_E_RANGE, LEON_E_NOMEM,
  *         LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
  * @since 0.1
  */

@@ -191,7 +191,6 @@ static void recurse(struct node *node) {
     if (depth > deepest) deepest = depth;
     if (depth < 50) {
         armed.is_done = false;
-        OK(leon_engine_set_seeds(node->engine, NULL, 0, mesh.now));
         OK(leon_engine_set_allowed(node->engine, NULL, 0, mesh.now));
         OK(leon_engine_timer(node->engine, mesh.now += 60000 * MS));
     }

@@ -7,7 +7,9 @@ use core::time::Duration;
 use leon::sim::{Dice, Link, Matrix, Violation, World};
 use leon::{Event, Time};
 
-use crate::support::{Outcome, change, cut_both, formed, lists, mesh, ms, over, secs, seed, seeds, when};
+use crate::support::{
+    Outcome, change, cut_both, formed, lists, member, mesh, ms, over, secs, seed, seeds, when,
+};
 
 /// A link that has carried for so long counts: a link that is down is probed this often.
 const SETTLED: Duration = secs(5);
@@ -226,6 +228,11 @@ fn a_node_that_slept_is_a_member_again_within_a_probe_round() -> Outcome {
         world.run_for(secs(seconds))?;
         world.wake(2);
         assert!(is_back_within(&mut world, 2, ms(2500))?, "after {seconds} s");
+        // No round-trip time is longer than an answer is waited for, however long it slept.
+        for (at, of) in (0..5).flat_map(|at| (0..5).map(move |of| (at, of))) {
+            let rtt = member(&world, at, of).and_then(|member| member.rtt);
+            assert!(rtt.is_none_or(|rtt| rtt <= secs(3)), "{rtt:?} from {at} to {of} after {seconds} s");
+        }
         world.settle(secs(5))?;
         world.check_at_rest()?;
     }
