@@ -120,7 +120,12 @@ impl Sessions {
                 self.outputs.push(Output::Met(prefix));
                 Ok(())
             }
-            Some(node) if node.attempt.is_some() => Ok(()),
+            // One that does not answer elsewhere, where it used to be, is tried here.
+            Some(Node { attempt: Some(attempt), .. })
+                if attempt.locator == arrival.from || attempt.sent <= 1 =>
+            {
+                Ok(())
+            }
             _ => {
                 if !self.make_room(id, arrival.from, now) {
                     return Err(Counter::MemberLimit);

@@ -79,6 +79,22 @@ fn parts_that_forgot_each_other_meet_again_through_new_seeds() -> Outcome {
 }
 
 #[test]
+fn a_member_that_moved_is_met_at_once_where_its_name_leads_though_it_is_tried_elsewhere() -> Outcome {
+    for waited_ms in (4000..20_000).step_by(500) {
+        let mut world = formed(mesh(2, 20.0))?;
+        world.crash(1);
+        world.readdress(1, "10.9.0.1:4747".parse().expect("an address"));
+        world.config_mut(1).seeds = vec![nobody()];
+        world.start(1);
+        world.run_for(ms(waited_ms))?;
+        assert_eq!(world.set_seeds(0, &[world.address(1)]), Ok(()));
+        world.run_for(secs(1))?;
+        assert!(lists(&world, 0, 1) && lists(&world, 1, 0), "after {waited_ms} ms");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_same_seeds_once_more_are_not_asked_again() -> Outcome {
     let mut world = one_outside(vec![nobody()])?;
     let asked = |world: &World| world.strays(nobody()).0;
