@@ -29,7 +29,8 @@ use crate::route::{Change, Path, Router};
 use crate::session::{self, OuterKey, Sessions};
 use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
-use crate::wire::control::{MAX_CONTROL_LEN, Message, Ping, Row};
+use crate::wire::control::{MAX_CONTROL_LEN, Message, Ping};
+use crate::wire::latency::Row;
 use crate::wire::record::Record;
 
 /// Paths are chosen this long after the first of a burst of changes, so a few times in a round of

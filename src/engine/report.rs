@@ -13,7 +13,7 @@ use crate::node::MemberState;
 use crate::route::{Cost, Path};
 use crate::stats::{CounterSet, Counters};
 use crate::time::Time;
-use crate::wire::control::LinkLatency;
+use crate::wire::latency::LinkLatency;
 
 impl Control {
     pub(super) fn status(&self, now: Time, sets: &[Arc<CounterSet>]) -> Status {

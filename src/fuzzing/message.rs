@@ -9,8 +9,9 @@ use crate::host::Host;
 use crate::mac::MacAddr;
 use crate::node::{NodeId, NodePrefix, Segment};
 use crate::sim::World;
-use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::control::{Listed, Message, Ping, Pong};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
+use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
 use crate::wire::record::{Record, RecordVersion};
 
 /// Most entries of a list or a row that a lie has.
@@ -50,7 +51,9 @@ pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &
         8 => {
             let (one, other) = (lie.number(), lie.number());
             let entries = (0..lie.feed.below(MAX_ENTRIES)).map(|_| lie.row_entry()).collect();
-            let row = Row { from: one.min(other), to: one.max(other), entries };
+            let transit = (lie.feed.below(4) != 0)
+                .then(|| Transit { load: lie.feed.u8(), delay_us: lie.number() as u16 % u16::MAX });
+            let row = Row { from: one.min(other), to: one.max(other), transit, entries };
             Message::Row { list_digest: lie.number(), hosts_version: lie.number(), row }
         }
         9 => Message::Confirm,
@@ -150,11 +153,16 @@ impl Lie<'_, '_> {
     fn row_entry(&mut self) -> RowEntry {
         let NodePrefix(prefix) = self.id().prefix();
         let incarnation = self.version().incarnation;
-        let us = |number: u64| (number as u32).min(u32::MAX - 1);
-        let link =
-            LinkLatency { fast_us: us(self.number()), slow_us: us(self.number()), loss: self.feed.u8() };
+        let mut us = || self.number() as u32;
+        let (fast_us, slow_us, jitter_us, offset_us) = (us(), us(), us(), us());
+        let link = LinkLatency { fast_us, slow_us, jitter_us, loss: self.feed.u8(), skew_us: 0 };
         let is_up = self.feed.below(3) != 0;
-        let life = (incarnation ^ incarnation >> 32) as u32;
-        RowEntry { target: NodePrefix(prefix), life, link: is_up.then_some(link) }
+        let offset_us = (is_up && self.feed.below(2) == 0).then_some(offset_us);
+        RowEntry {
+            target: NodePrefix(prefix),
+            life: crate::latency::life(incarnation),
+            link: is_up.then_some(link),
+            offset_us,
+        }
     }
 }

@@ -9,9 +9,10 @@ use crate::host::Host;
 use crate::mac::MacAddr;
 use crate::node::{NodeId, NodePrefix, Segment};
 use crate::sim::Dice;
-use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::control::{Listed, Message, Ping, Pong};
 use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
+use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
 use crate::wire::record::{Record, RecordVersion};
 
 /// How many rolls of the dice each target gets that takes choices.
@@ -95,8 +96,13 @@ fn messages() -> Vec<Message> {
     let [one, other] = [records().remove(0), records().remove(1)];
     let version = one.version;
     let listed = |record: &Record| Listed { id: record.id, version, locator: record.locator };
-    let link = |us| Some(LinkLatency { fast_us: us, slow_us: us + 1, loss: 3 });
-    let entry = |target, link| RowEntry { target: NodePrefix(target), life: 1 << 8, link };
+    let link = |us| Some(LinkLatency { fast_us: us, slow_us: us + 1, jitter_us: 99, loss: 3, skew_us: 0 });
+    let entry = |target, link: Option<LinkLatency>| RowEntry {
+        target: NodePrefix(target),
+        life: 1 << 8,
+        link,
+        offset_us: link.map(|_| 5),
+    };
     let mut messages = vec![
         Message::ListRequest { token: 1 },
         Message::List { token: 2, entries: vec![listed(&one), listed(&other)] },
@@ -108,7 +114,12 @@ fn messages() -> Vec<Message> {
         Message::Row {
             list_digest: 5,
             hosts_version: 6,
-            row: Row { from: 1, to: 3, entries: vec![entry(9, link(32_000)), entry(10, None)] },
+            row: Row {
+                from: 1,
+                to: 3,
+                transit: Some(Transit { load: 1, delay_us: 50 }),
+                entries: vec![entry(9, link(32_000)), entry(10, None)],
+            },
         },
         Message::RowRequest { from: 7 },
         Message::Confirm,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::node::NodePrefix;
-use crate::wire::control::{LinkLatency, Row, RowEntry};
+use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
 
 /// How much a time must move to be advertised anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +32,26 @@ impl Precision {
 /// A link is also advertised anew when its loss moves by ten points of a hundred: less cannot be told
 /// from chance in 30 s of pings, and an entry that follows chance makes paths flap.
 const MOVED_LOSS: u8 = 26;
+/// A deviation is advertised anew when it doubles, or falls to nothing, and moves by 1 ms at least.
+const MOVED_JITTER_US: u32 = 1_000;
+
+/// A load is advertised anew when it moves by a sixteenth of what the node can relay, a delay when it moves by a
+/// quarter and 50 us.
+const MOVED_LOAD: u8 = 16;
+const MOVED_DELAY_US: u16 = 50;
 
 /// The row of this node, as advertised.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OwnRow {
     version: u64,
+    transit: Option<Transit>,
     entries: BTreeMap<NodePrefix, (u64, RowEntry)>,
+}
+
+impl Default for OwnRow {
+    fn default() -> Self {
+        OwnRow { version: 0, transit: Some(Transit::default()), entries: BTreeMap::new() }
+    }
 }
 
 impl OwnRow {
@@ -51,13 +65,36 @@ impl OwnRow {
         self.entries.values().map(|(_, entry)| entry)
     }
 
+    /// What is advertised of this node as a relay.
+    pub(crate) fn transit(&self) -> Option<Transit> {
+        self.transit
+    }
+
+    /// Takes what this node is as a relay; true if it differs from what is advertised by enough to say so.
+    pub(crate) fn set_transit(&mut self, transit: Option<Transit>) -> bool {
+        let has_moved = match (self.transit, transit) {
+            (Some(from), Some(to)) => {
+                from.load.abs_diff(to.load) >= MOVED_LOAD
+                    || from.delay_us.abs_diff(to.delay_us) > (from.delay_us / 4).max(MOVED_DELAY_US)
+            }
+            (from, to) => from != to,
+        };
+        if has_moved {
+            self.version += 1;
+            self.transit = transit;
+        }
+        has_moved
+    }
+
     /// What is advertised for the link to this life of `target`.
-    pub(crate) fn get(&self, target: NodePrefix, life: u32) -> Option<Option<LinkLatency>> {
+    pub(crate) fn get(&self, target: NodePrefix, life: u16) -> Option<Option<LinkLatency>> {
         self.entries.get(&target).filter(|(_, entry)| entry.life == life).map(|(_, entry)| entry.link)
     }
 
-    /// Takes a measurement; true if it differs from what is advertised by enough to say so.
-    pub(crate) fn set(&mut self, entry: RowEntry, precision: Precision) -> bool {
+    /// Takes a measurement; true if it differs from what is advertised by enough to say so. What is kept is what
+    /// others read of it, so that all nodes have the same.
+    pub(crate) fn set(&mut self, mut entry: RowEntry, precision: Precision) -> bool {
+        entry.link = entry.link.map(LinkLatency::as_written);
         let advertised = self.get(entry.target, entry.life);
         if advertised.is_some_and(|advertised| !has_moved(advertised, entry.link, precision)) {
             return false;
@@ -94,12 +131,15 @@ impl OwnRow {
         for part in changed.chunks(Row::MAX_ENTRIES) {
             let from = rows.last().map_or(from, |row| row.to);
             let to = part.last().map_or(from, |(version, _)| *version);
-            rows.push(Row { from, to, entries: part.iter().map(|(_, entry)| *entry).collect() });
+            let entries = part.iter().map(|(_, entry)| *entry).collect();
+            rows.push(Row { from, to, transit: self.transit, entries });
         }
         // Versions whose entries are gone end the log too.
         match rows.last_mut() {
             Some(last) => last.to = self.version,
-            None if from < self.version => rows.push(Row { from, to: self.version, entries: Vec::new() }),
+            None if from < self.version => {
+                rows.push(Row { from, to: self.version, transit: self.transit, entries: Vec::new() });
+            }
             None => {}
         }
         rows
@@ -112,6 +152,7 @@ fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Prec
         (Some(from), Some(to)) => {
             precision.has_moved(from.fast_us, to.fast_us)
                 || precision.has_moved(from.slow_us, to.slow_us)
+                || from.jitter_us.abs_diff(to.jitter_us) > from.jitter_us.max(MOVED_JITTER_US)
                 || from.loss.abs_diff(to.loss) >= MOVED_LOSS
         }
         (None, Some(_)) | (Some(_), None) => true,
@@ -130,13 +171,25 @@ pub(crate) enum Applied {
 }
 
 /// The row of another node, as far as it is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OtherRow {
     version: u64,
+    transit: Option<Transit>,
     entries: BTreeMap<NodePrefix, RowEntry>,
 }
 
+impl Default for OtherRow {
+    fn default() -> Self {
+        OtherRow { version: 0, transit: Some(Transit::default()), entries: BTreeMap::new() }
+    }
+}
+
 impl OtherRow {
+    /// What the node says of itself as a relay; one that has said nothing yet is idle.
+    pub(crate) fn transit(&self) -> Option<Transit> {
+        self.transit
+    }
+
     /// The version up to which the row is known.
     pub(crate) fn version(&self) -> u64 {
         self.version
@@ -148,7 +201,7 @@ impl OtherRow {
     }
 
     /// The entry for the link to this life of `target`.
-    pub(crate) fn get(&self, target: NodePrefix, life: u32) -> Option<Option<LinkLatency>> {
+    pub(crate) fn get(&self, target: NodePrefix, life: u16) -> Option<Option<LinkLatency>> {
         self.entries.get(&target).filter(|entry| entry.life == life).map(|entry| entry.link)
     }
 
@@ -172,6 +225,7 @@ impl OtherRow {
             return Applied::Missing;
         }
         self.version = row.to;
+        self.transit = row.transit;
         for entry in row.entries {
             if self.entries.len() >= capacity {
                 self.entries.retain(|target, _| is_member(*target));
@@ -189,11 +243,11 @@ mod tests {
     use super::*;
 
     fn link(us: u32) -> Option<LinkLatency> {
-        Some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
+        Some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
     }
 
     fn entry(target: u64, link: Option<LinkLatency>) -> RowEntry {
-        RowEntry { target: NodePrefix(target), life: 1, link }
+        RowEntry { target: NodePrefix(target), life: 1, link, offset_us: None }
     }
 
     #[test]
@@ -235,7 +289,7 @@ mod tests {
 
     #[test]
     fn loss_is_advertised_in_steps_that_chance_does_not_take() {
-        let lossy = |loss| entry(1, Some(LinkLatency { fast_us: 1, slow_us: 1, loss }));
+        let lossy = |loss| entry(1, Some(LinkLatency { loss, ..LinkLatency::default() }));
         let mut row = OwnRow::default();
         row.set(lossy(0), Precision::Coarse);
         assert!(!row.set(lossy(25), Precision::Coarse));
@@ -278,10 +332,28 @@ mod tests {
     fn a_row_of_strangers_is_bounded_and_gives_way_to_members() {
         let entries = |targets: core::ops::Range<u64>| targets.map(|target| entry(target, link(1))).collect();
         let mut other = OtherRow::default();
-        other.apply(Row { from: 0, to: 60, entries: entries(0..60) }, 10, |target| target.0 < 60);
+        other.apply(Row { from: 0, to: 60, transit: None, entries: entries(0..60) }, 10, |target| {
+            target.0 < 60
+        });
         assert_eq!(other.entries.len(), 10);
-        other.apply(Row { from: 60, to: 70, entries: entries(100..105) }, 10, |target| target.0 >= 100);
+        other.apply(Row { from: 60, to: 70, transit: None, entries: entries(100..105) }, 10, |target| {
+            target.0 >= 100
+        });
         assert_eq!(other.entries.len(), 5);
+    }
+
+    #[test]
+    fn what_a_node_is_as_a_relay_travels_with_its_row_and_is_told_when_it_moves() {
+        let mut own = OwnRow::default();
+        let mut other = OtherRow::default();
+        assert_eq!((own.transit(), other.transit()), (Some(Transit::default()), Some(Transit::default())));
+        let busy = |load, delay_us| Some(Transit { load, delay_us });
+        assert!(!own.set_transit(busy(15, 50)), "too little to tell of");
+        for transit in [busy(16, 0), busy(16, 51), None, busy(0, 0)] {
+            assert!(own.set_transit(transit));
+            other.apply(own.since(other.version())[0].clone(), 10, |_| true);
+            assert_eq!(other.transit(), transit);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use crate::latency::estimator::Estimator;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::control::LinkLatency;
+use crate::wire::latency::LinkLatency;
 
 /// Pings of one round: the first, and quick retries within about a second after it is lost.
 const PINGS_PER_ROUND: u8 = 4;
@@ -125,6 +125,13 @@ impl Link {
         Step::Ping(token)
     }
 
+    /// Probes the link now unless a probe is out.
+    pub(crate) fn check(&mut self, now: Time) {
+        if let Round::Idle { next_at } = &mut self.round {
+            *next_at = now;
+        }
+    }
+
     /// A pong came at `now`; `held` is how long the peer had the ping. False if nothing like it is awaited.
     pub(crate) fn pong(
         &mut self,
@@ -159,6 +166,8 @@ impl Link {
                 Some(LinkLatency {
                     fast_us: micros(self.estimator.fast()),
                     slow_us: micros(self.estimator.slow()),
+                    jitter_us: micros(self.estimator.deviation()),
+                    skew_us: 0,
                     loss: (self.estimator.loss() * 255.0) as u8,
                 })
             }),
@@ -178,8 +187,7 @@ impl Link {
 }
 
 fn micros(duration: Duration) -> u32 {
-    // The highest value stands for a link that is down.
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX).min(u32::MAX - 1)
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

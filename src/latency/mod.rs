@@ -17,7 +17,8 @@ pub(crate) use link::LinkState;
 use crate::node::NodePrefix;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::control::{LinkLatency, Pong, Row, RowEntry};
+use crate::wire::control::Pong;
+use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
 use database::{Applied, OtherRow, OwnRow, Precision};
 use link::{Link, Step};
 
@@ -60,11 +61,13 @@ pub(crate) enum Output {
 #[derive(Debug)]
 struct Peer {
     /// Tells the lives of the peer apart.
-    life: u32,
+    life: u16,
     link: Link,
     row: OtherRow,
     /// The highest version of its row that was heard of.
     newest_version: u64,
+    /// When frames last took the link, as far as was said.
+    used_at: Option<Time>,
     next_request_at: Time,
     /// Before then it is not sent what it asks of the own row.
     next_answer_at: Time,
@@ -96,7 +99,7 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct Latency {
     own: NodePrefix,
-    life: u32,
+    life: u16,
     interval: Duration,
     capacity: usize,
     peers: BTreeMap<NodePrefix, Peer>,
@@ -161,6 +164,7 @@ impl Latency {
                 link,
                 row,
                 newest_version: 0,
+                used_at: None,
                 next_request_at: Time::ZERO,
                 next_answer_at: Time::ZERO,
             },
@@ -210,7 +214,7 @@ impl Latency {
 
     /// The whole database. One pass over each row: looking up each pair would cost several times as much.
     pub(crate) fn table(&self) -> Table {
-        let mut lives: Vec<(NodePrefix, u32)> =
+        let mut lives: Vec<(NodePrefix, u16)> =
             self.peers.iter().map(|(peer, state)| (*peer, state.life)).collect();
         let own_at = lives.partition_point(|(peer, _)| *peer < self.own);
         lives.insert(own_at, (self.own, self.life));
@@ -240,6 +244,37 @@ impl Latency {
     /// The latency of the link from one node to another, if it is up.
     pub(crate) fn link(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
         self.entry(from, to)?
+    }
+
+    /// What a node is as a relay: `None` if it carries no transit, or is no member.
+    #[allow(dead_code, reason = "the choice of paths asks for it")]
+    pub(crate) fn transit(&self, node: NodePrefix) -> Option<Transit> {
+        if node == self.own { self.own_row.transit() } else { self.peers.get(&node)?.row.transit() }
+    }
+
+    /// Says what this node is as a relay. Others are told in the next round, if it has moved by enough.
+    #[allow(dead_code, reason = "the data path measures it")]
+    pub(crate) fn set_transit(&mut self, transit: Option<Transit>) {
+        if self.own_row.set_transit(transit) {
+            self.outputs.push(Output::Changed);
+        }
+    }
+
+    /// Frames have lately taken the link to a member: it is probed as often as can be.
+    #[allow(dead_code, reason = "the data path says so")]
+    pub(crate) fn mark_used(&mut self, peer: NodePrefix, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.used_at = Some(now);
+        }
+    }
+
+    /// There is doubt whether the link to a member is still up: it is probed at once.
+    #[allow(dead_code, reason = "the data path doubts")]
+    pub(crate) fn check(&mut self, peer: NodePrefix, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.link.check(now);
+            self.wake_by(now);
+        }
     }
 
     /// A member says which version its row has. If that is newer than what is known here, the difference is
@@ -356,8 +391,7 @@ impl Latency {
             Precision::Fine
         };
         for (target, peer) in &self.peers {
-            let entry =
-                peer.link.advertisement().map(|link| RowEntry { target: *target, life: peer.life, link });
+            let entry = peer.link.advertisement().map(|link| row_entry(*target, peer.life, link));
             if entry.is_some_and(|entry| self.own_row.set(entry, precision)) {
                 self.outputs.push(Output::Changed);
             }
@@ -368,7 +402,8 @@ impl Latency {
     fn remind(&mut self) {
         let version = self.told_version;
         for (prefix, _) in self.peers.iter().filter(|(_, peer)| peer.link.state() == LinkState::Down) {
-            let row = Row { from: version, to: version, entries: Vec::new() };
+            let transit = self.own_row.transit();
+            let row = Row { from: version, to: version, transit, entries: Vec::new() };
             self.outputs.push(Output::Row(*prefix, row));
         }
     }
@@ -380,7 +415,7 @@ impl Latency {
         if self.own_row.get(target, life).is_some_and(|known| known.is_some() == link.is_some()) {
             return;
         }
-        self.own_row.set(RowEntry { target, life, link }, Precision::Coarse);
+        self.own_row.set(row_entry(target, life, link), Precision::Coarse);
         let delay = if link.is_none() { DOWN_DELAY } else { UP_DELAY };
         self.tell_at = self.tell_at.min(now + delay);
         self.wake_by(self.tell_at);
@@ -401,7 +436,7 @@ fn push_row<'a>(
     out: &mut Vec<(usize, usize, Option<LinkLatency>)>,
     from: usize,
     row: impl Iterator<Item = &'a RowEntry>,
-    lives: &[(NodePrefix, u32)],
+    lives: &[(NodePrefix, u16)],
 ) {
     let mut to = 0;
     for entry in row {
@@ -414,7 +449,12 @@ fn push_row<'a>(
     }
 }
 
+fn row_entry(target: NodePrefix, life: u16, link: Option<LinkLatency>) -> RowEntry {
+    RowEntry { target, life, link, offset_us: None }
+}
+
 /// Folds an incarnation into what the entries of rows have for it.
-fn life(incarnation: u64) -> u32 {
-    (incarnation ^ incarnation >> 32) as u32
+pub(crate) fn life(incarnation: u64) -> u16 {
+    let [a, b, c, d] = [0, 16, 32, 48].map(|shift| (incarnation >> shift) as u16);
+    a ^ b ^ c ^ d
 }

@@ -5,7 +5,7 @@
 
 use crate::node::NodePrefix;
 use crate::route::{Comparison, Cost, Decision, Estimate, Path, Router};
-use crate::wire::control::LinkLatency;
+use crate::wire::latency::LinkLatency;
 
 /// So many paths through a single relay are told of: what people read in one look.
 const MAX_RELAYED: usize = 8;
@@ -124,7 +124,7 @@ mod tests {
     type Links<'a> = &'a [(u64, u64, u32, u32)];
 
     fn lookup(links: Links<'_>) -> impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency> {
-        let latency = |fast_us, slow_us| LinkLatency { fast_us, slow_us, loss: 0 };
+        let latency = |fast_us, slow_us| LinkLatency { fast_us, slow_us, ..LinkLatency::default() };
         let both = links.iter().flat_map(move |&(one, other, fast, slow)| {
             [((one, other), latency(fast, slow)), ((other, one), latency(fast, slow))]
         });

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::node::NodePrefix;
 use crate::time::{Time, nanos};
-use crate::wire::control::LinkLatency;
+use crate::wire::latency::LinkLatency;
 pub(crate) use candidates::{Candidate, Standing};
 use dijkstra::{Graph, Reach};
 pub(crate) use path::{Cost, Path};
@@ -317,7 +317,7 @@ mod tests {
                 (1, 2) => second,
                 _ => direct,
             };
-            (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
+            (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
         };
         select_by(router, &[OWN, INAGI, SEOUL], link)
     }
@@ -375,7 +375,7 @@ mod tests {
                     (2, 3) => through_other,
                     _ => 1_000,
                 };
-                (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
+                (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
             };
             select_by(&mut router, &[OWN, INAGI, SEOUL, other], link);
             router.path(SEOUL).hops().to_vec()
@@ -391,7 +391,7 @@ mod tests {
         let former = router.path(SEOUL);
         router.remove(INAGI);
         assert!(router.path(SEOUL).is_direct(), "until the next selection");
-        let link = |_, _| Some(LinkLatency { fast_us: 32_000, slow_us: 32_000, loss: 0 });
+        let link = |_, _| Some(LinkLatency { fast_us: 32_000, slow_us: 32_000, ..LinkLatency::default() });
         let changes = select_by(&mut router, &[OWN, SEOUL], link);
         assert_eq!(changes, [Change { to: SEOUL, cause: PathCause::Dead }]);
         assert_eq!(router.last_change(SEOUL).and_then(|change| change.former.clone()), Some(former));

@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use crate::config::MAX_HOPS;
 use crate::node::NodePrefix;
-use crate::wire::control::LinkLatency;
+use crate::wire::latency::LinkLatency;
 
 /// What a lost frame costs: about one retransmission timeout of a TCP with a short round-trip time
 /// (RFC 6298 has 1 s, Linux has 200 ms at least), in nanoseconds.

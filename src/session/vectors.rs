@@ -19,10 +19,11 @@ use crate::session::path::tag_relays;
 use crate::session::seal::SealKey;
 use crate::session::suite::Suite;
 use crate::session::{NO_COOKIE, OuterKey, SharedSeal};
-use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::control::{Listed, Message, Ping, Pong};
 use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
 use crate::wire::header::{self, Fields};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
+use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{
     KIND_CONTROL, KIND_FRAME, TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE, TYPE_TRANSPORT,
@@ -340,20 +341,12 @@ fn record_json(record: &Record) -> Value {
 fn messages() -> Vec<Value> {
     let [one, other] = records();
     let listed = |record: &Record| Listed { id: record.id, version: record.version, locator: record.locator };
-    let target = one.id.prefix();
-    let link = Some(LinkLatency { fast_us: 31_999, slow_us: 32_000, loss: 3 });
-    let up = RowEntry { target, life: 0x0404_0c0c, link };
-    let entries = vec![up, RowEntry { target: other.id.prefix(), link: None, ..up }];
     let (token, list_digest) = (0xa1a2_a3a4_a5a6_a7a8, 0xf1f2_f3f4_f5f6_f7f8);
     let (mine, known) = (one.version, other.version);
     let ping = Ping { token, list_digest, row_version: 10, hosts_version: 12 };
     let (received_at, sent_at) = (1_000_000_000, 1_000_050_000);
     let pong = Pong { token, received_at, sent_at, row_version: 11, hosts_version: 13 };
     let (token_json, digest_json) = (hex(&token.to_be_bytes()), hex(&list_digest.to_be_bytes()));
-    let entries_json = json!([
-        { "target": hex(&one.id.0[..8]), "life": 0x0404_0c0c, "fast": 31_999, "slow": 32_000, "loss": 3 },
-        { "target": hex(&other.id.0[..8]), "life": 0x0404_0c0c },
-    ]);
     let records = [record_json(&one), record_json(&other)];
     let all = [
         (Message::ListRequest { token }, json!({ "token": token_json })),
@@ -388,16 +381,7 @@ fn messages() -> Vec<Value> {
                 "hosts_version": 13,
             }),
         ),
-        (
-            Message::Row { list_digest, hosts_version: 12, row: Row { from: 5, to: 9, entries } },
-            json!({
-                "digest": digest_json,
-                "hosts_version": 12,
-                "from": 5,
-                "to": 9,
-                "entries": entries_json,
-            }),
-        ),
+        row(list_digest),
         (Message::RowRequest { from: 5 }, json!({ "from": 5 })),
         (Message::Confirm, json!({})),
         (Message::AddressChallenge { token }, json!({ "token": token_json })),
@@ -411,6 +395,36 @@ fn messages() -> Vec<Value> {
         json!({ "type": bytes[0], "fields": fields, "bytes": hex(&bytes) })
     };
     all.iter().map(to_json).collect()
+}
+
+fn row(list_digest: u64) -> (Message, Value) {
+    let [one, other] = records().map(|record| record.id.prefix());
+    let link = LinkLatency { fast_us: 31_992, slow_us: 900, jitter_us: 120, loss: 3, skew_us: 0 };
+    let up = RowEntry { target: one, life: 0x0c08, link: Some(link), offset_us: Some(0x00ab_cdef) };
+    let down = RowEntry { target: other, life: 0x0c08, link: None, offset_us: None };
+    let transit = Some(Transit { load: 64, delay_us: 250 });
+    let fields = json!({
+        "digest": hex(&list_digest.to_be_bytes()),
+        "hosts_version": 12,
+        "from": 5,
+        "to": 9,
+        "load": 64,
+        "delay": 250,
+        "entries": [
+            {
+                "target": hex(&one.0.to_be_bytes()),
+                "life": 0x0c08,
+                "fast": 31_992,
+                "slow": 900,
+                "jitter": 120,
+                "loss": 3,
+                "offset": 0x00ab_cdef,
+            },
+            { "target": hex(&other.0.to_be_bytes()), "life": 0x0c08 },
+        ],
+    });
+    let row = Row { from: 5, to: 9, transit, entries: vec![up, down] };
+    (Message::Row { list_digest, hosts_version: 12, row }, fields)
 }
 
 fn hosts() -> (Message, Value) {

@@ -7,7 +7,7 @@ use crate::node::NodePrefix;
 use crate::route::Router;
 use crate::sim::oracle::Costs;
 use crate::time::Time;
-use crate::wire::control::LinkLatency;
+use crate::wire::latency::LinkLatency;
 
 /// The path that a node would choose to each other one, as indices of the relays in order and the
 /// destination last; empty for the node itself.
@@ -18,7 +18,7 @@ pub fn select_paths(links: &Costs, from: usize, relay_charge: Duration) -> Vec<V
     let prefix = |node: usize| NodePrefix(node as u64);
     let link = |from: NodePrefix, to: NodePrefix| {
         let us = u32::try_from(links[from.0 as usize][to.0 as usize]? / 1000).ok()?;
-        Some(LinkLatency { fast_us: us, slow_us: us, loss: 0 })
+        Some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
     };
     let nodes: Vec<NodePrefix> = (0..links.len()).map(prefix).collect();
     let ends = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));

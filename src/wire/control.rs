@@ -3,9 +3,10 @@
 use core::net::SocketAddr;
 
 use crate::error::RejectReason;
-use crate::node::{NodeId, NodePrefix};
+use crate::node::NodeId;
 use crate::wire::codec::{Malformed, Reader, put_address};
 use crate::wire::hosts::Hosts;
+use crate::wire::latency::Row;
 use crate::wire::record::{Record, RecordVersion};
 
 /// Longest control message, in bytes: with the longest header and the tag it fits an IPv6 packet of 1280
@@ -27,10 +28,6 @@ const ADDRESS_CHALLENGE: u8 = 12;
 const ADDRESS_RESPONSE: u8 = 13;
 const HOSTS: u8 = 14;
 const HOSTS_REQUEST: u8 = 15;
-
-/// A row entry with this instead of a time says that the link is down.
-const DOWN: u32 = u32::MAX;
-const LINK_DOWN: LinkLatency = LinkLatency { fast_us: DOWN, slow_us: DOWN, loss: u8::MAX };
 
 /// One control message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,34 +103,6 @@ pub(crate) struct Pong {
     pub(crate) hosts_version: u64,
 }
 
-/// Changes of the sender's row, from (without) one version to (with) another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    pub(crate) entries: Vec<RowEntry>,
-}
-
-/// What the sender measures on its link to `target`; `None` if the link is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RowEntry {
-    pub(crate) target: NodePrefix,
-    /// The life of the target that was measured: its incarnation, folded to 32 bits.
-    pub(crate) life: u32,
-    pub(crate) link: Option<LinkLatency>,
-}
-
-/// A link's latency as it is advertised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LinkLatency {
-    /// Round-trip time averaged over about 3 s, in microseconds.
-    pub(crate) fast_us: u32,
-    /// Round-trip time averaged over about 30 s, in microseconds.
-    pub(crate) slow_us: u32,
-    /// Share of pings lost, in 1/255.
-    pub(crate) loss: u8,
-}
-
 impl Listed {
     /// Longest entry, in bytes: one with an IPv6 address.
     const MAX_LEN: usize = 32 + 12 + 19;
@@ -147,16 +116,6 @@ impl Listed {
             locator: reader.locator()?,
         })
     }
-}
-
-impl RowEntry {
-    /// Length of an entry, in bytes.
-    pub(crate) const LEN: usize = 21;
-}
-
-impl Row {
-    /// Most entries of one message.
-    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 33) / RowEntry::LEN;
 }
 
 impl Message {
@@ -203,7 +162,7 @@ impl Message {
             ROW => Message::Row {
                 list_digest: reader.u64()?,
                 hosts_version: reader.u64()?,
-                row: read_row(reader)?,
+                row: Row::read(reader)?,
             },
             ROW_REQUEST => Message::RowRequest { from: reader.u64()? },
             CONFIRM => Message::Confirm,
@@ -245,10 +204,8 @@ impl Message {
                 put(out, PONG, &[*token, *received_at, *sent_at, *row_version, *hosts_version]);
             }
             Message::Row { list_digest, hosts_version, row } => {
-                put(out, ROW, &[*list_digest, *hosts_version, row.from, row.to]);
-                for entry in &row.entries {
-                    put_row_entry(out, entry);
-                }
+                put(out, ROW, &[*list_digest, *hosts_version]);
+                row.write(out);
             }
             Message::RowRequest { from } => put(out, ROW_REQUEST, &[*from]),
             Message::Confirm => out.push(CONFIRM),
@@ -274,34 +231,6 @@ fn put_join(out: &mut Vec<u8>, kind: u8, known: RecordVersion, record: &Record) 
     out.push(kind);
     known.write(out);
     record.write(out);
-}
-
-fn put_row_entry(out: &mut Vec<u8>, entry: &RowEntry) {
-    let link = entry.link.unwrap_or(LINK_DOWN);
-    out.extend_from_slice(&entry.target.0.to_be_bytes());
-    out.extend_from_slice(&entry.life.to_be_bytes());
-    out.extend_from_slice(&link.fast_us.to_be_bytes());
-    out.extend_from_slice(&link.slow_us.to_be_bytes());
-    out.push(link.loss);
-}
-
-fn read_row(reader: &mut Reader<'_>) -> Result<Row, Malformed> {
-    let (from, to) = (reader.u64()?, reader.u64()?);
-    if from > to {
-        return Err(Malformed);
-    }
-    let mut entries = Vec::new();
-    while !reader.is_empty() {
-        let (target, life) = (NodePrefix(reader.u64()?), reader.u32()?);
-        let link = LinkLatency { fast_us: reader.u32()?, slow_us: reader.u32()?, loss: reader.u8()? };
-        let link = match link {
-            LINK_DOWN => None,
-            LinkLatency { fast_us: DOWN, .. } | LinkLatency { slow_us: DOWN, .. } => return Err(Malformed),
-            up => Some(up),
-        };
-        entries.push(RowEntry { target, life, link });
-    }
-    Ok(Row { from, to, entries })
 }
 
 fn read_reason(reader: &mut Reader<'_>) -> Result<RejectReason, Malformed> {
@@ -336,7 +265,6 @@ mod tests {
 
     fn messages() -> Vec<Message> {
         let version = record().version;
-        let link = Some(LinkLatency { fast_us: 31_999, slow_us: 32_000, loss: 3 });
         vec![
             Message::ListRequest { token: 1 },
             Message::List {
@@ -353,18 +281,7 @@ mod tests {
             Message::Confirm,
             Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3, hosts_version: 4 }),
             Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4, hosts_version: 5 }),
-            Message::Row {
-                list_digest: 9,
-                hosts_version: 8,
-                row: Row {
-                    from: 1,
-                    to: 3,
-                    entries: vec![
-                        RowEntry { target: NodePrefix(9), life: 4, link },
-                        RowEntry { target: NodePrefix(10), life: 5, link: None },
-                    ],
-                },
-            },
+            Message::Row { list_digest: 9, hosts_version: 8, row: crate::wire::latency::tests::row() },
             Message::RowRequest { from: 7 },
             Message::Hosts(Hosts { forgotten: 2, from: 1, to: 3, entries: vec![host_entry(); 2] }),
             Message::HostsRequest { from: 7 },
@@ -413,20 +330,5 @@ mod tests {
         assert!(!reads(Record { locator: "192.0.2.1:0".parse().unwrap(), ..record() }));
         assert!(!reads(Record { locator: "[::ffff:192.0.2.1]:4789".parse().unwrap(), ..record() }));
         assert!(!reads(Record { segments: vec![Segment::DEFAULT; 2], ..record() }));
-    }
-
-    #[test]
-    fn a_link_that_is_down_is_written_in_one_way_only() {
-        let row =
-            Row { from: 1, to: 2, entries: vec![RowEntry { target: NodePrefix(9), life: 4, link: None }] };
-        let mut bytes = Vec::new();
-        Message::Row { list_digest: 5, hosts_version: 6, row }.write(&mut bytes);
-        assert!(Message::read(&bytes).is_ok());
-        // Loss, then the low byte of the slow average.
-        for at in [bytes.len() - 1, bytes.len() - 2] {
-            let mut other = bytes.clone();
-            other[at] = 3;
-            assert!(Message::read(&other).is_err());
-        }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) mod ethernet;
 pub(crate) mod handshake;
 pub(crate) mod header;
 pub(crate) mod hosts;
+pub(crate) mod latency;
 pub(crate) mod record;
 
 /// Version of the wire format, in the first nibble of every datagram.

@@ -29,13 +29,26 @@ pub(crate) struct Listed {
     pub(crate) locator: SocketAddr,
 }
 
-/// An entry of a row: target, life, and (fast, slow, loss) if the link is up.
+/// An entry of a row: target, life, and the rest if the link is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) target: Prefix,
-    pub(crate) life: u32,
-    pub(crate) link: Option<(u32, u32, u8)>,
+    pub(crate) life: u16,
+    pub(crate) link: Option<Latency>,
 }
+
+/// The latency of a link: times in microseconds, loss in 1/255, offset modulo 2^24 if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Latency {
+    pub(crate) fast: u32,
+    pub(crate) slow: u32,
+    pub(crate) jitter: u32,
+    pub(crate) loss: u8,
+    pub(crate) offset: Option<u32>,
+}
+
+/// Load and delay of a relay; `None` if it carries no transit.
+pub(crate) type Transit = Option<(u8, u16)>;
 
 /// Segment, VLAN and address of a host.
 pub(crate) type HostName = (u32, u16, [u8; 6]);
@@ -58,7 +71,7 @@ pub(crate) enum Message {
     Leave { version: Version },
     Ping { token: u64, digest: u64, row: u64, hosts: u64 },
     Pong { token: u64, received_at: u64, sent_at: u64, row: u64, hosts: u64 },
-    Row { digest: u64, hosts: u64, from: u64, to: u64, entries: Vec<Entry> },
+    Row { digest: u64, hosts: u64, from: u64, to: u64, transit: Transit, entries: Vec<Entry> },
     RowRequest { from: u64 },
     Confirm,
     AddressChallenge { token: u64 },
@@ -76,8 +89,21 @@ fn read_version(reader: &mut Reader<'_>) -> Option<Version> {
 }
 
 /// An incarnation, folded.
-pub(crate) fn life(incarnation: u64) -> u32 {
-    (incarnation >> 32) as u32 ^ incarnation as u32
+pub(crate) fn life(incarnation: u64) -> u16 {
+    incarnation.to_be_bytes().chunks(2).fold(0, |life, part| life ^ u16::from_be_bytes([part[0], part[1]]))
+}
+
+/// A number as a short float of so many bits of mantissa, rounded.
+fn short(number: u32, bits: u32) -> u32 {
+    let mut code = (0..).map(|exponent| (exponent, u64::from(number) >> exponent));
+    let (exponent, _) = code.find(|(_, rest)| *rest < 2 << bits).unwrap();
+    let half = if exponent == 0 { 0 } else { 1 << (exponent - 1) };
+    (exponent << bits) + ((u64::from(number) + half) >> exponent) as u32
+}
+
+fn long(code: u32, bits: u32) -> u64 {
+    let (exponent, mantissa) = (code >> bits, u64::from(code % (1 << bits)));
+    if exponent == 0 { mantissa } else { ((1 << bits) + mantissa) << (exponent - 1) }
 }
 
 impl Record {
@@ -147,14 +173,12 @@ impl Message {
             Message::Pong { token, received_at, sent_at, row, hosts } => {
                 numbers(8, &[*token, *received_at, *sent_at, *row, *hosts])
             }
-            Message::Row { digest, hosts, from, to, entries } => {
+            Message::Row { digest, hosts, from, to, transit, entries } => {
                 let mut bytes = numbers(9, &[*digest, *hosts, *from, *to]);
-                for entry in entries {
-                    let (fast, slow, loss) = entry.link.unwrap_or((u32::MAX, u32::MAX, u8::MAX));
-                    bytes.extend(entry.target);
-                    bytes.extend([entry.life, fast, slow].map(u32::to_be_bytes).concat());
-                    bytes.push(loss);
-                }
+                let (load, delay) = transit.unwrap_or((u8::MAX, u16::MAX));
+                bytes.push(load);
+                bytes.extend(delay.to_be_bytes());
+                entries.iter().for_each(|entry| put_entry(&mut bytes, entry));
                 bytes
             }
             Message::RowRequest { from } => numbers(10, &[*from]),
@@ -202,11 +226,16 @@ impl Message {
             },
             9 => {
                 let (digest, hosts, from, to) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?);
+                let transit = match (r.u8()?, r.u16()?) {
+                    (u8::MAX, u16::MAX) => None,
+                    (_, u16::MAX) => return None,
+                    carries => Some(carries),
+                };
                 let mut entries = Vec::new();
                 while !r.is_empty() {
                     entries.push(read_entry(r)?);
                 }
-                (from <= to).then_some(Message::Row { digest, hosts, from, to, entries })?
+                (from <= to).then_some(Message::Row { digest, hosts, from, to, transit, entries })?
             }
             10 => Message::RowRequest { from: r.u64()? },
             11 => Message::Confirm,
@@ -226,12 +255,35 @@ impl Message {
     }
 }
 
+fn put_entry(bytes: &mut Vec<u8>, entry: &Entry) {
+    bytes.extend(entry.target);
+    bytes.extend(entry.life.to_be_bytes());
+    let Some(Latency { fast, slow, jitter, loss, offset }) = entry.link else {
+        return bytes.extend([255, 255, 255, 255, 255, 255, 0x80, 0, 0]);
+    };
+    for time in [fast, slow] {
+        bytes.extend((short(time, 11).min(0xafff) as u16).to_be_bytes());
+    }
+    bytes.extend([short(jitter, 4).min(255) as u8, loss]);
+    let offset = offset.map_or(0x80_0000, |offset| if offset == 0x80_0000 { offset - 1 } else { offset });
+    bytes.extend(&offset.to_be_bytes()[1..]);
+}
+
 fn read_entry(r: &mut Reader<'_>) -> Option<Entry> {
-    let (target, life, fast, slow, loss) = (r.array()?, r.u32()?, r.u32()?, r.u32()?, r.u8()?);
-    let link = match (fast, slow, loss) {
-        (u32::MAX, u32::MAX, u8::MAX) => None,
-        (u32::MAX, ..) | (_, u32::MAX, _) => return None,
-        up => Some(up),
+    let (target, life, fast, slow) = (r.array()?, r.u16()?, r.u16()?, r.u16()?);
+    let (jitter, loss, offset) = (r.u8()?, r.u8()?, r.u24()?);
+    let is_time = |code| code <= 0xafff;
+    let time = |code: u16| long(code.into(), 11) as u32;
+    let link = match (fast, slow, jitter, loss, offset) {
+        (0xffff, 0xffff, 255, 255, 0x80_0000) => None,
+        _ if is_time(fast) && is_time(slow) => Some(Latency {
+            fast: time(fast),
+            slow: time(slow),
+            jitter: long(jitter.into(), 4) as u32,
+            loss,
+            offset: (offset != 0x80_0000).then_some(offset),
+        }),
+        _ => return None,
     };
     Some(Entry { target, life, link })
 }

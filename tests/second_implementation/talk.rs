@@ -2,7 +2,7 @@
 
 use leon::{Counter, Event, MacAddr, Segment};
 
-use crate::control::{Entry, Host, Message, life};
+use crate::control::{Entry, Host, Latency, Message, life};
 use crate::header::{Header, TRANSPORT};
 use crate::net::{ALL, ENGINE, KINDS, Kind, Net, frame, host, locator};
 use crate::seal::{FRAME, SHARED_AES, SHARED_CHACHA};
@@ -118,9 +118,11 @@ fn an_engine_sends_through_a_peer() {
         let (far, near) = (locator(0), net.peers[1].prefix());
         net.cut = vec![(ENGINE, far), (far, ENGINE)];
         let (to, incarnation) = (net.peers[0].prefix(), net.peers[0].record.version.0);
-        let entry = Entry { target: to, life: life(incarnation), link: Some((2000, 2000, 0)) };
+        let link = Latency { fast: 2000, slow: 2000, jitter: 0, loss: 0, offset: None };
+        let entry = Entry { target: to, life: life(incarnation), link: Some(link) };
         let digest = net.peers[1].digest();
-        let row = Message::Row { digest, hosts: 0, from: 0, to: 1, entries: vec![entry] };
+        let (transit, entries) = (Some((0, 0)), vec![entry]);
+        let row = Message::Row { digest, hosts: 0, from: 0, to: 1, transit, entries };
         net.peers[1].send_control(engine, &[], &row);
         net.run(4000);
         let sent = frame(host(0), host(9), 300);
@@ -140,7 +142,7 @@ fn rows_are_read_and_asked_for() {
     let (one, other) = (&net.peers[0], net.peers[1].prefix());
     let entries = &one.sessions[&net.engine_prefix()].row.1;
     assert_eq!(entries[&other].life, life(net.peers[1].record.version.0));
-    let (fast, slow, loss) = entries[&other].link.unwrap();
+    let Latency { fast, slow, loss, .. } = entries[&other].link.unwrap();
     assert!(
         (1500..4000).contains(&fast) && (1500..4000).contains(&slow) && loss == 0,
         "{fast} {slow} {loss}"

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::codec::{hex, unhex};
-use crate::control::{Entry, Host, Listed, Message, Record, Version};
+use crate::control::{Entry, Host, Latency, Listed, Message, Record, Version};
 use crate::exchange::{self, Identity};
 use crate::header::{Header, TRANSPORT, prefix};
 use crate::seal::{self, Direction, SHARED_AES, SHARED_CHACHA, Shared, Suite};
@@ -196,8 +196,14 @@ fn record(value: &Value) -> Record {
 
 fn entry(value: &Value) -> Entry {
     let us = |name: &str| number(&value[name]) as u32;
-    let link = value.get("fast").map(|_| (us("fast"), us("slow"), us("loss") as u8));
-    Entry { target: array(&value["target"]), life: us("life"), link }
+    let link = value.get("fast").map(|_| Latency {
+        fast: us("fast"),
+        slow: us("slow"),
+        jitter: us("jitter"),
+        loss: us("loss") as u8,
+        offset: value.get("offset").map(|_| us("offset")),
+    });
+    Entry { target: array(&value["target"]), life: us("life") as u16, link }
 }
 
 fn host(value: &Value) -> Host {
@@ -243,6 +249,7 @@ fn message(kind: u64, fields: &Value) -> Message {
                 hosts: of("hosts_version"),
                 from: of("from"),
                 to: of("to"),
+                transit: Some((of("load") as u8, of("delay") as u16)),
                 entries,
             }
         }

@@ -4,11 +4,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::error::RejectReason;
+use crate::latency::life;
 use crate::sim::rogue::Rogue;
 use crate::sim::world::World;
-use crate::wire::control::{LinkLatency, Listed, Message, Ping, Pong, Row, RowEntry};
+use crate::wire::control::{Listed, Message, Ping, Pong};
 use crate::wire::header::Header;
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
+use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{KIND_CONTROL, KIND_FRAME};
 use crate::{Host, NodeId, Segment};
@@ -80,11 +82,13 @@ impl Rogue {
                 let from = self.row_version;
                 self.row_version += 1;
                 let entries = entries.into_iter().map(row_entry).collect();
-                let row = Row { from, to: self.row_version, entries };
+                let transit = Some(Transit::default());
+                let row = Row { from, to: self.row_version, transit, entries };
                 Message::Row { list_digest: 0, hosts_version: self.hosts_version, row }
             }
             Say::RowVersion(version) => {
-                let row = Row { from: version, to: version, entries: Vec::new() };
+                let transit = Some(Transit::default());
+                let row = Row { from: version, to: version, transit, entries: Vec::new() };
                 Message::Row { list_digest: 0, hosts_version: self.hosts_version, row }
             }
             Say::RowRequest => Message::RowRequest { from: 0 },
@@ -161,10 +165,7 @@ fn host_entry((host, sequence): (Host, u32)) -> HostEntry {
 }
 
 fn row_entry((id, incarnation, rtt): (NodeId, u64, Option<Duration>)) -> RowEntry {
-    let micros = |rtt: Duration| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1);
-    RowEntry {
-        target: id.prefix(),
-        life: (incarnation ^ incarnation >> 32) as u32,
-        link: rtt.map(|rtt| LinkLatency { fast_us: micros(rtt), slow_us: micros(rtt), loss: 0 }),
-    }
+    let micros = |rtt: Duration| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+    let link = |rtt| LinkLatency { fast_us: micros(rtt), slow_us: micros(rtt), ..LinkLatency::default() };
+    RowEntry { target: id.prefix(), life: life(incarnation), link: rtt.map(link), offset_us: None }
 }
