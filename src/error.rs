@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use crate::config::{MAX_ANNOUNCED_HOSTS, MAX_NAME, MAX_SEGMENTS};
+use crate::config::{MAX_ANNOUNCED_HOSTS, MAX_NAME, MAX_POLICY_ENTRIES, MAX_SEGMENTS};
 use crate::mac::MacAddr;
 use crate::node::Segment;
 
@@ -25,6 +25,18 @@ pub enum ConfigError {
     /// The FDB's capacity is not a power of two.
     #[error("fdb_capacity must be a power of two, {0} is not")]
     FdbCapacity(usize),
+    /// A policy of too many entries.
+    #[error("a policy has at most {MAX_POLICY_ENTRIES} entries of a kind, not {0}")]
+    PolicyEntries(usize),
+    /// A pin that is no path.
+    #[error("a pin names up to three relays, each once and none of them the member itself")]
+    Pin,
+    /// A policy for a link from a node to itself.
+    #[error("a link has two ends, which differ")]
+    Link,
+    /// A price beyond all measure.
+    #[error("a price is 10 s at most; what is to cost more can be avoided")]
+    Price,
     /// A number out of its range.
     #[error("{field} must be {low} to {high}, {value} is not")]
     Range {

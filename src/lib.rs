@@ -127,10 +127,10 @@ pub mod sim;
 pub use base64::KeyError;
 #[cfg(feature = "text")]
 pub use config::TextError;
-pub use config::{Cipher, Config, Keys, Security};
+pub use config::{Cipher, Config, Keys, PathPart, Policy, Security};
 pub use engine::{
     Candidate, Datagram, DatagramIn, Engine, Event, Explanation, Forwarder, Frame, FrameIn, HostStatus,
-    LastChange, LinkState, LinkStatus, MemberStatus, PathLink, Probe, Sink, Status, Verdict,
+    LinkState, LinkStatus, MemberStatus, PastChange, PathLink, Probe, Sink, Status, Verdict,
 };
 pub use error::{ConfigError, HostError, RejectReason};
 pub use host::{Host, HostOrigin};

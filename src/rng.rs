@@ -58,8 +58,18 @@ impl Rng {
 
     /// A duration within a tenth of `interval` around it, so that nodes do not fall into step.
     pub(crate) fn around(&mut self, interval: Duration) -> Duration {
+        self.within(interval, 10)
+    }
+
+    /// A duration below `limit`.
+    pub(crate) fn below(&mut self, limit: Duration) -> Duration {
+        Duration::from_nanos(self.u64() % nanos(limit).max(1))
+    }
+
+    /// A duration that differs from `interval` by less than its `part`th part.
+    pub(crate) fn within(&mut self, interval: Duration, part: u64) -> Duration {
         let nanos = nanos(interval);
-        let spread = nanos / 5;
+        let spread = nanos / part * 2;
         let offset = if spread == 0 { 0 } else { self.u64() % spread };
         Duration::from_nanos(nanos - spread / 2 + offset)
     }

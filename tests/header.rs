@@ -135,7 +135,7 @@ fn layouts() -> Vec<(&'static str, usize, &'static str, usize)> {
         leon_host.reserved,
         leon_explanation.former,
         leon_path_link.state,
-        leon_candidate.reserved,
+        leon_candidate.is_backup,
         leon_frame_info.ethertype,
     ]
 }

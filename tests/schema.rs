@@ -43,7 +43,7 @@ fn collect(heading: &str, value: &Value, found: &mut BTreeMap<String, Names>) {
                 "candidates" => "Candidate",
                 "links" => "Link",
                 "probe" => "Probe",
-                "last_change" => "Change",
+                "changes" => "Change",
                 _ => continue,
             };
             collect(heading, value, found);
@@ -113,7 +113,7 @@ fn an_explanation_is_written_with_its_verdicts_in_snake_case() {
     let verdicts: Vec<_> = candidates.iter().map(|candidate| &candidate["verdict"]).collect();
     assert_eq!(verdicts, ["chosen", "costs_more"]);
     assert_eq!(candidates[1]["estimate"], "both");
-    assert_eq!(json["last_change"]["cause"], "better");
+    assert_eq!(json["changes"][0]["cause"], "better");
     let id = explanation.to.to_base64();
     assert_eq!((&json["to"], &candidates[1]["path"][0]), (&id.clone().into(), &id.into()));
     for word in ["chosen", "last_resort", "within_hysteresis", "link_unmeasured", "direct_as_good"] {

@@ -169,6 +169,16 @@
 #define LEON_CAUSE_DEAD 4
 
 /**
+ * A link or a relay of the former path was lost, or the path is in doubt: the backup took over at once.
+ */
+#define LEON_CAUSE_FAILOVER 5
+
+/**
+ * The operator has pinned the new path.
+ */
+#define LEON_CAUSE_PINNED 6
+
+/**
  * Another live member has the name.
  */
 #define LEON_REJECT_NAME_TAKEN 1
@@ -300,7 +310,8 @@
 #define LEON_VERDICT_LAST_RESORT 2
 
 /**
- * Frames take it from the next choice of paths on, within a fifth of a second.
+ * Frames take it from the next choice of paths on: within a quarter of a second, or half a minute if that leaves an
+ * overloaded relay.
  */
 #define LEON_VERDICT_DUE 3
 
@@ -339,6 +350,21 @@
  * The member has failed or left: no frames are sent to it.
  */
 #define LEON_VERDICT_UNREACHABLE 10
+
+/**
+ * The operator has pinned another path.
+ */
+#define LEON_VERDICT_NOT_PINNED 11
+
+/**
+ * It would be better, but one of its relays is so busy that no path takes it anew.
+ */
+#define LEON_VERDICT_RELAY_FULL 12
+
+/**
+ * One of its relays carries no transit.
+ */
+#define LEON_VERDICT_NO_TRANSIT 13
 
 /**
  * The average over about 3 s.
@@ -1345,6 +1371,14 @@ typedef struct leon_path_link {
      */
     uint64_t loss_charge_ns;
     /**
+     * What its jitter adds to the cost on the fast estimate, in nanoseconds.
+     */
+    uint64_t jitter_charge_ns;
+    /**
+     * What makes the cost that of its direction, in nanoseconds; may be negative.
+     */
+    int64_t skew_ns;
+    /**
      * How long ago this node's own last ping was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
      * links between others.
      */
@@ -1385,6 +1419,19 @@ typedef struct leon_candidate {
      */
     uint64_t relay_charge_ns;
     /**
+     * What the operator adds for its relays and links, part of both costs, in nanoseconds.
+     */
+    uint64_t price_ns;
+    /**
+     * What is held against it for having done badly lately, on top of both costs, in nanoseconds.
+     */
+    uint64_t penalty_ns;
+    /**
+     * How much less it would have to cost on both estimates for frames to take it, in nanoseconds; `LEON_UNKNOWN` if
+     * they do or will, or a link is not up.
+     */
+    uint64_t gap_ns;
+    /**
      * Number of entries of the path.
      */
     uint32_t path_len;
@@ -1397,9 +1444,9 @@ typedef struct leon_candidate {
      */
     uint32_t estimate;
     /**
-     * Zero.
+     * 1 if frames take it at once when the chosen path fails, else 0.
      */
-    uint32_t reserved;
+    uint32_t is_backup;
 } leon_candidate;
 
 /**
@@ -2342,10 +2389,10 @@ LEON_STATIC_ASSERT(sizeof(leon_host) == 64, "size of leon_host");
 LEON_STATIC_ASSERT(offsetof(leon_host, reserved) == 60, "layout of leon_host");
 LEON_STATIC_ASSERT(sizeof(leon_explanation) == 152, "size of leon_explanation");
 LEON_STATIC_ASSERT(offsetof(leon_explanation, former) == 24, "layout of leon_explanation");
-LEON_STATIC_ASSERT(sizeof(leon_path_link) == 40, "size of leon_path_link");
-LEON_STATIC_ASSERT(offsetof(leon_path_link, state) == 36, "layout of leon_path_link");
-LEON_STATIC_ASSERT(sizeof(leon_candidate) == 328, "size of leon_candidate");
-LEON_STATIC_ASSERT(offsetof(leon_candidate, reserved) == 324, "layout of leon_candidate");
+LEON_STATIC_ASSERT(sizeof(leon_path_link) == 56, "size of leon_path_link");
+LEON_STATIC_ASSERT(offsetof(leon_path_link, state) == 52, "layout of leon_path_link");
+LEON_STATIC_ASSERT(sizeof(leon_candidate) == 416, "size of leon_candidate");
+LEON_STATIC_ASSERT(offsetof(leon_candidate, is_backup) == 412, "layout of leon_candidate");
 LEON_STATIC_ASSERT(sizeof(leon_frame_info) == 24, "size of leon_frame_info");
 LEON_STATIC_ASSERT(offsetof(leon_frame_info, ethertype) == 22, "layout of leon_frame_info");
 #endif

@@ -1,5 +1,6 @@
 //! What an embedder chooses about a node, with the default of each choice and its source.
 
+mod policy;
 #[cfg(feature = "text")]
 mod text;
 #[cfg(feature = "text")]
@@ -14,6 +15,7 @@ use crate::error::ConfigError;
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
 use crate::time::nanos;
+pub use policy::{MAX_POLICY_ENTRIES, MAX_PRICE, PathPart, Policy};
 #[cfg(feature = "text")]
 pub use text::TextError;
 
@@ -137,6 +139,13 @@ pub struct Config {
     /// What passing through one relay costs, added to the round-trip time of a path. Default 100 us: twice
     /// the 50 us that receiving and sending in user space take on a busy machine.
     pub relay_charge: Duration,
+    /// What this node's paths are to be, whatever the latencies. Default: nothing in particular.
+    pub policy: Policy,
+    /// Whether this node relays for others. One that does not is on no path but its own. Default true.
+    pub transit: bool,
+    /// Datagrams per second that this node can relay for all members together, 1 to 10^9: as it comes near to that,
+    /// others take other paths. Default 1 000 000.
+    pub relay_capacity: u32,
     /// Most datagrams per second that are relayed for one member, 1 to 10^9, with bursts of a tenth of a second's
     /// worth. Default 1 000 000: 11 Gbit/s of frames of 1400 bytes.
     pub relay_limit: u32,
@@ -165,6 +174,9 @@ impl Config {
             fdb_ageing: Duration::from_secs(300),
             ping_interval: Duration::from_secs(1),
             relay_charge: Duration::from_micros(100),
+            policy: Policy::default(),
+            transit: true,
+            relay_capacity: 1_000_000,
             relay_limit: 1_000_000,
             flood_limit: 10_000,
         }
@@ -209,6 +221,8 @@ impl Config {
         range("fdb_ageing in seconds", self.fdb_ageing.as_secs(), 1, 1_000_000)?;
         range("ping_interval in milliseconds", millis(self.ping_interval), 100, 60_000)?;
         range("relay_charge in nanoseconds", nanos(self.relay_charge), 0, 1_000_000_000)?;
+        self.policy.validate()?;
+        range("relay_capacity", u64::from(self.relay_capacity), 1, 1_000_000_000)?;
         range("relay_limit", u64::from(self.relay_limit), 1, 1_000_000_000)?;
         range("flood_limit", u64::from(self.flood_limit), 1, 1_000_000_000)
     }
@@ -231,6 +245,9 @@ impl fmt::Debug for Config {
             .field("fdb_ageing", &self.fdb_ageing)
             .field("ping_interval", &self.ping_interval)
             .field("relay_charge", &self.relay_charge)
+            .field("policy", &self.policy)
+            .field("transit", &self.transit)
+            .field("relay_capacity", &self.relay_capacity)
             .field("relay_limit", &self.relay_limit)
             .field("flood_limit", &self.flood_limit)
             .finish_non_exhaustive()

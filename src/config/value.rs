@@ -5,12 +5,13 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-use crate::config::Cipher;
+use crate::config::{Cipher, PathPart};
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
 
@@ -124,6 +125,78 @@ impl Kind for NodeId {
     const EXPECTED: &'static str = KEY;
     fn of_text(text: &str) -> Result<Self, String> {
         NodeId::from_base64(text).map_err(|error| error.to_string())
+    }
+}
+
+/// What may be or not.
+pub(super) struct Switch(pub(super) bool);
+
+impl Kind for Switch {
+    const EXPECTED: &'static str = "yes or no, in quotes";
+    fn of_text(text: &str) -> Result<Self, String> {
+        match text {
+            "yes" => Ok(Switch(true)),
+            "no" => Ok(Switch(false)),
+            _ => Err(refused::<Self>()),
+        }
+    }
+}
+
+/// The path to a member that is pinned.
+pub(super) struct Pin {
+    pub(super) to: NodeId,
+    pub(super) relays: Vec<NodeId>,
+}
+
+/// What a part of paths costs more.
+pub(super) struct Price {
+    pub(super) part: PathPart,
+    pub(super) price: Duration,
+}
+
+fn nodes(words: &[&str]) -> Option<Vec<NodeId>> {
+    words.iter().map(|word| NodeId::from_base64(word).ok()).collect()
+}
+
+fn part(words: &[&str]) -> Option<PathPart> {
+    match nodes(words)?[..] {
+        [relay] => Some(PathPart::Relay(relay)),
+        [one, other] => Some(PathPart::Link(one, other)),
+        _ => None,
+    }
+}
+
+impl Kind for Pin {
+    const EXPECTED: &'static str =
+        "the key of a member, then direct, or via and the keys of one to three relays, in quotes";
+    fn of_text(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (to, relays) = match words[..] {
+            [to, "direct"] => (to, &[][..]),
+            [to, "via", _, ..] => (to, &words[2..]),
+            _ => return Err(refused::<Self>()),
+        };
+        let to = NodeId::from_base64(to).ok();
+        let pin = to.zip(nodes(relays)).map(|(to, relays)| Pin { to, relays });
+        pin.ok_or_else(refused::<Self>)
+    }
+}
+
+impl Kind for PathPart {
+    const EXPECTED: &'static str = "the key of a relay, or the keys of both ends of a link, in quotes";
+    fn of_text(text: &str) -> Result<Self, String> {
+        part(&text.split_whitespace().collect::<Vec<_>>()).ok_or_else(refused::<Self>)
+    }
+}
+
+impl Kind for Price {
+    const EXPECTED: &'static str =
+        "the key of a relay, or the keys of both ends of a link, then microseconds, in quotes";
+    fn of_text(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (us, words) = words.split_last().ok_or_else(refused::<Self>)?;
+        let price = us.parse().ok().map(Duration::from_micros);
+        part(words).zip(price).map(|(part, price)| Price { part, price }).ok_or_else(refused::<Self>)
     }
 }
 

@@ -13,6 +13,7 @@ use log::debug;
 use crate::config::{Config, Security};
 use crate::engine::alarm::Alarms;
 use crate::engine::event::Event;
+use crate::engine::meter::{Reading, RelayMeter};
 use crate::engine::outbox::Outbox;
 use crate::engine::slots::Slots;
 use crate::engine::snapshot::{Limits, Member, Peer, Snapshot};
@@ -21,11 +22,11 @@ use crate::forward::fdb::{Fdb, Slot};
 use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
 use crate::hosts::{Capacity, Hosts};
-use crate::latency::{self, Latency, LinkState};
+use crate::latency::{self, Latency};
 use crate::membership::{self, Membership};
 use crate::node::{NodeId, NodePrefix};
 use crate::rng::Rng;
-use crate::route::{Change, Path, Router};
+use crate::route::{Path, Policy, Router};
 use crate::session::{self, OuterKey, Sessions};
 use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
@@ -33,11 +34,11 @@ use crate::wire::control::{MAX_CONTROL_LEN, Message, Ping};
 use crate::wire::latency::Row;
 use crate::wire::record::Record;
 
-/// Paths are chosen this long after the first of a burst of changes, so a few times in a round of
-/// measurement at most; at once when a used link is lost.
-const SELECT_DELAY: Duration = Duration::from_millis(200);
 /// How often hosts that have been silent for too long are cleared out of the FDB, and announced ones put back.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often this node looks how busy it is as a relay: about as often as it tells others.
+const READ_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Control messages per second that one node may send, and nanoseconds of burst: a joining mesh of 200 stays
 /// below a tenth of it (`cargo test --test sim scale -- --nocapture`).
@@ -66,13 +67,17 @@ pub(crate) struct Control {
     pub(super) limits: BTreeMap<NodePrefix, Arc<Limits>>,
     /// Those of the local network.
     pub(super) alarms: Arc<Alarms>,
+    pub(super) meter: Arc<RelayMeter>,
+    /// `None` if this node carries no transit.
+    reading: Option<Reading>,
+    read_at: Time,
     relay_limit: u32,
     flood_limit: u32,
     pub(super) is_unsealed: bool,
     pub(super) outer: OuterKey,
     /// How many datagrams of handshakes were sent.
     pub(super) handshakes: u64,
-    rng: Rng,
+    pub(super) rng: Rng,
     pub(super) counters: Arc<CounterSet>,
     pub(super) outbox: Outbox,
     /// Where control messages are sealed.
@@ -80,14 +85,14 @@ pub(crate) struct Control {
     slots: Slots,
     pub(super) fdb: Arc<Fdb>,
     hash: KeyedHash,
-    select_at: Time,
+    pub(super) select_at: Time,
     sweep_at: Time,
     /// The data plane does not know of the latest changes.
-    is_unpublished: bool,
+    pub(super) is_unpublished: bool,
 }
 
 impl Control {
-    pub(crate) fn new(config: &Config, fdb: Arc<Fdb>, hash: KeyedHash, mut rng: Rng) -> Self {
+    pub(crate) fn new(config: &Config, fdb: Arc<Fdb>, hash: KeyedHash, mut rng: Rng, now: Time) -> Self {
         let own = (config.id().prefix(), config.incarnation);
         let latency_rng = rng.fork();
         let capacity =
@@ -96,11 +101,14 @@ impl Control {
             sessions: Sessions::new(config, rng.fork()),
             membership: Membership::new(config, rng.fork()),
             latency: Latency::new(own, config.ping_interval, config.max_members, latency_rng),
-            router: Router::new(own.0, config.relay_charge),
+            router: Router::new(own.0, config.relay_charge, Policy::new(&config.policy), rng.fork()),
             hosts: Hosts::new(own.0, &config.segments, capacity),
             connections: BTreeMap::new(),
             limits: BTreeMap::new(),
             alarms: Arc::new(Alarms::new()),
+            meter: Arc::default(),
+            reading: config.transit.then(|| Reading::new(config.relay_capacity, now)),
+            read_at: Time::NEVER,
             relay_limit: config.relay_limit,
             flood_limit: config.flood_limit,
             is_unsealed: matches!(config.security, Security::None { .. }),
@@ -121,6 +129,7 @@ impl Control {
 
     pub(crate) fn join(&mut self, now: Time) {
         self.sweep_at = now + SWEEP_INTERVAL;
+        self.read_at = now;
         self.membership.join(now);
         self.timer(now);
     }
@@ -130,6 +139,7 @@ impl Control {
         self.latency.stop();
         self.hosts.stop();
         self.sweep_at = Time::NEVER;
+        self.read_at = Time::NEVER;
         self.select_at = Time::NEVER;
         self.timer(now);
     }
@@ -138,6 +148,11 @@ impl Control {
         if now >= self.sweep_at {
             self.sweep_at = now + SWEEP_INTERVAL;
             self.sweep_hosts(now);
+        }
+        if now >= self.read_at {
+            self.read_at = now + READ_INTERVAL;
+            let transit = self.reading.as_mut().map(|reading| reading.next(&self.meter, now));
+            self.latency.set_transit(transit);
         }
         self.sessions.timer(now);
         self.membership.timer(now);
@@ -170,7 +185,8 @@ impl Control {
     pub(crate) fn deadline(&self) -> Time {
         let components =
             self.sessions.deadline().min(self.membership.deadline()).min(self.latency.deadline());
-        components.min(self.hosts.deadline()).min(self.select_at).min(self.sweep_at)
+        let own = self.select_at.min(self.sweep_at).min(self.read_at);
+        components.min(self.hosts.deadline()).min(own)
     }
 
     /// Carries out what the components want, until they want nothing more and their deadlines lie ahead;
@@ -304,14 +320,11 @@ impl Control {
                 self.outbox.events.extend(self.name_of(prefix).map(|(id, _)| Event::LinkUp { id }));
             }
             Output::LinkDown(prefix) => {
+                self.lose_own_link(prefix, now);
                 self.outbox.events.extend(self.name_of(prefix).map(|(id, _)| Event::LinkDown { id }));
             }
-            Output::Changed => self.select_at = self.select_at.min(now + SELECT_DELAY),
-            Output::Lost(from, to) => {
-                if self.router.uses(from, to) {
-                    self.select_at = now;
-                }
-            }
+            Output::Changed => self.select_soon(now),
+            Output::Lost(from, to) => self.lose_far_link(from, to, now),
             Output::Unexpected => self.counters.bump(Counter::ControlUnexpected),
         }
     }
@@ -337,7 +350,7 @@ impl Control {
         self.sessions.set_member(prefix, true);
         self.latency.add(prefix, incarnation, now);
         self.hosts.add(prefix);
-        self.select_at = self.select_at.min(now + SELECT_DELAY);
+        self.select_soon(now);
         self.outbox.events.push(Event::MemberJoined { id, name, locator });
     }
 
@@ -349,45 +362,9 @@ impl Control {
         self.slots.free(connection.slot, now);
         self.latency.remove(prefix);
         self.hosts.remove(prefix);
-        self.router.remove(prefix);
-        self.select_at = now;
         self.is_unpublished = true;
+        self.lose_relay(prefix, now);
         self.name_of(prefix)
-    }
-
-    fn select_paths(&mut self, now: Time) {
-        self.select_at = Time::NEVER;
-        let members = self.live_members();
-        let (latency, table) = (&self.latency, self.latency.table());
-        let up = table.entries.iter().filter_map(|(from, to, link)| Some((*from, *to, (*link)?)));
-        let selection = self.router.select(&table.nodes, up, |from, to| latency.link(from, to), now);
-        let is_reached = |member: &&NodePrefix| selection.unreachable.binary_search(member).is_err();
-        let reached: Vec<NodePrefix> = members.iter().filter(is_reached).copied().collect();
-        let is_back = |record: &&Record| {
-            let (prefix, incarnation) = (record.id.prefix(), record.version.incarnation);
-            reached.iter().any(|member| self.latency.is_linked(*member, prefix, incarnation))
-        };
-        let back = self.membership.failed().filter(is_back);
-        let back: Vec<_> = back.map(|record| (record.id.prefix(), record.id, record.locator)).collect();
-        for (prefix, id, locator) in back {
-            // A row is hearsay: without keys, it is only worth asking the node itself.
-            if self.sessions.keys(prefix).is_some() {
-                self.membership.revive(prefix, now);
-            } else {
-                self.sessions.contact(id, locator, None, now);
-            }
-        }
-        for member in members {
-            let is_unreachable = selection.unreachable.binary_search(&member).is_ok()
-                && self.latency.link_state(member) == Some(LinkState::Down);
-            self.membership.set_reachable(member, !is_unreachable, now);
-        }
-        for Change { to, cause } in selection.changes {
-            self.is_unpublished = true;
-            let path = self.ids_of(&self.router.path(to));
-            let event = self.name_of(to).map(|(id, _)| Event::PathChanged { to: id, path, cause });
-            self.outbox.events.extend(event);
-        }
     }
 
     fn snapshot(&mut self) -> Snapshot {

@@ -243,7 +243,7 @@ impl Control {
         let cost_of = |member: &NodePrefix| {
             let last = Cost::of_link(self.latency.link_to_stranger(*member, node)?);
             let path = self.router.path(*member);
-            let cost = self.router.cost(&path, |from, to| self.latency.link(from, to))?;
+            let cost = self.router.cost(&path, &self.latency)?;
             (path.hops().len() < MAX_HOPS).then(|| cost.plus(last).worse())
         };
         let members = self.connections.keys().filter_map(|member| Some((cost_of(member)?, *member)));

@@ -8,7 +8,7 @@ use crate::route::{Estimate, PathCause};
 
 /// Why frames for a member take the path they take, by the latencies of this moment.
 ///
-/// Paths are chosen at most a fifth of a second after a latency has changed; a path that will be chosen
+/// Paths are chosen at most a quarter of a second after a latency has changed; a path that will be chosen
 /// then is [`Verdict::Due`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -21,12 +21,13 @@ pub struct Explanation {
     pub name: String,
     /// Its state.
     pub state: MemberState,
-    /// The chosen path, the direct one, the best path of the last selection, and up to eight of the best
+    /// The chosen path, its backup, the direct one, the best path of the last selection, and up to eight of the best
     /// ones through a single relay. The lowest in the order of path selection comes first, those with a link
     /// that is not up come last.
     pub candidates: Vec<Candidate>,
-    /// The last change of the path; `None` before the first is chosen, and unless the member is alive.
-    pub last_change: Option<LastChange>,
+    /// The last eight changes of the path, the latest first; empty before the first is chosen, and unless the member
+    /// is alive.
+    pub changes: Vec<PastChange>,
 }
 
 impl Explanation {
@@ -46,8 +47,9 @@ impl Explanation {
 
 /// A path that frames take or could take.
 ///
-/// Its cost on an estimate is the sum over its links of round-trip time and charge for loss, and the charge for
-/// its relays. Paths are ordered by the worse estimate of each link.
+/// Its cost on an estimate is the sum over its links of round-trip time, charge for loss and skew, on the fast one also
+/// for jitter, the charge for its relays, and the operator's price; zero at least. Paths are ordered by the worse
+/// estimate of each link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Candidate {
@@ -71,6 +73,19 @@ pub struct Candidate {
     /// What all its relays are charged with, part of both costs.
     #[cfg_attr(feature = "serde", serde(rename = "relay_charge_ns", serialize_with = "crate::time::ns::of"))]
     pub relay_charge: Duration,
+    /// What the operator adds for its relays and links, part of both costs; a relay or a link to be avoided counts
+    /// as 1000 s.
+    #[cfg_attr(feature = "serde", serde(rename = "price_ns", serialize_with = "crate::time::ns::of"))]
+    pub price: Duration,
+    /// What is held against it for having done badly lately. It counts on top of both costs, and fades.
+    #[cfg_attr(feature = "serde", serde(rename = "penalty_ns", serialize_with = "crate::time::ns::of"))]
+    pub penalty: Duration,
+    /// What would change the choice: how much less it would have to cost on both estimates, or how much more the
+    /// chosen path, for frames to take it. `None` if they do or will, or if a link is not up.
+    #[cfg_attr(feature = "serde", serde(rename = "gap_ns", serialize_with = "crate::time::ns::option"))]
+    pub gap: Option<Duration>,
+    /// Whether frames take it at once when the chosen path fails.
+    pub is_backup: bool,
     /// Its links from this node on.
     pub links: Vec<PathLink>,
 }
@@ -94,6 +109,15 @@ pub struct PathLink {
     /// What the loss of its pings adds to the cost; zero unless up.
     #[cfg_attr(feature = "serde", serde(rename = "loss_charge_ns", serialize_with = "crate::time::ns::of"))]
     pub loss_charge: Duration,
+    /// What its jitter adds to the cost on the fast estimate; zero unless up.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "jitter_charge_ns", serialize_with = "crate::time::ns::of")
+    )]
+    pub jitter_charge: Duration,
+    /// What makes the cost that of its direction, in nanoseconds: what frames take longer this way than half of the
+    /// round trip, twice, as seen on the clocks of this node's own links. 0 where nothing is known.
+    pub skew_ns: i64,
     /// What this node's own pings tell; `None` for links between others.
     pub probe: Option<Probe>,
 }
@@ -135,7 +159,8 @@ pub enum Verdict {
     /// Frames take it although one of its links is not up, since no measured path of at most
     /// [`MAX_HOPS`](crate::config::MAX_HOPS) links leads to the member.
     LastResort,
-    /// Frames take it from the next choice of paths on, within a fifth of a second.
+    /// Frames take it from the next choice of paths on, within a quarter of a second; or, where the chosen path is to
+    /// leave an overloaded relay, within half a minute.
     Due,
     /// It costs as much as the chosen path, or more.
     CostsMore {
@@ -150,6 +175,12 @@ pub enum Verdict {
     /// It would be better than the chosen path, but comes after another one when each link counts with the worse
     /// of its estimates.
     NotLowest,
+    /// The operator has pinned another path.
+    NotPinned,
+    /// It would be better, but one of its relays is so busy that no path takes it anew.
+    RelayFull,
+    /// One of its relays carries no transit.
+    NoTransit,
     /// Its first link that is not up is [`LinkState::Down`].
     LinkDown,
     /// Its first link that is not up is [`LinkState::New`]: it carries no transit yet.
@@ -170,6 +201,9 @@ impl fmt::Display for Verdict {
             Verdict::CostsMore { estimate } => write!(f, "costs more on {estimate}"),
             Verdict::WithinHysteresis { estimate } => write!(f, "better, but by too little on {estimate}"),
             Verdict::NotLowest => f.write_str("better, but another path is lower by the worse estimates"),
+            Verdict::NotPinned => f.write_str("another path is pinned"),
+            Verdict::RelayFull => f.write_str("better, but a relay is too busy to take new paths"),
+            Verdict::NoTransit => f.write_str("a relay carries no transit"),
             Verdict::LinkDown => f.write_str("a link is down"),
             Verdict::LinkNew => f.write_str("a link is new and carries no transit yet"),
             Verdict::LinkUnmeasured => f.write_str("a link is not measured"),
@@ -178,10 +212,10 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// When and why the path to a member became what it is.
+/// When and why the path to a member was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct LastChange {
+pub struct PastChange {
     /// How long ago that was.
     #[cfg_attr(feature = "serde", serde(rename = "age_ns", serialize_with = "crate::time::ns::of"))]
     pub age: Duration,

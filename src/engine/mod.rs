@@ -14,7 +14,9 @@ mod explanation;
 mod forwarder;
 mod hosts;
 mod lent;
+mod meter;
 mod outbox;
+mod paths;
 mod receive;
 mod report;
 mod send;
@@ -32,12 +34,12 @@ use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroize;
 
 pub use event::Event;
-pub use explanation::{Candidate, Explanation, LastChange, LinkState, PathLink, Probe, Verdict};
+pub use explanation::{Candidate, Explanation, LinkState, PastChange, PathLink, Probe, Verdict};
 pub use forwarder::Forwarder;
 pub use sink::{Datagram, Frame, Sink};
 pub use status::{HostStatus, LinkStatus, MemberStatus, Status};
 
-use crate::config::{Cipher, Config, Security, validate_seeds};
+use crate::config::{Cipher, Config, Policy, Security, validate_seeds};
 use crate::error::{ConfigError, HostError};
 use crate::forward::fdb::Fdb;
 use crate::forward::limit::RateLimit;
@@ -53,6 +55,7 @@ use crate::wire;
 use alarm::Alarms;
 use control::Control;
 use lent::Lent;
+use meter::RelayMeter;
 use send::Sending;
 use snapshot::Snapshot;
 
@@ -103,6 +106,7 @@ pub(crate) struct Shared {
     /// That of nodes with security none.
     unsealed: OuterKey,
     passage: Passage,
+    meter: Arc<RelayMeter>,
     mismatch_limit: RateLimit,
     /// What people are told of the hosts of the local network.
     alarms: Arc<Alarms>,
@@ -135,7 +139,7 @@ impl Engine {
         let (fdb_hash, snapshot_hash) = (hash(), hash());
         let slots = 2 * config.max_members;
         let fdb = Arc::new(Fdb::new(config.fdb_capacity, slots, config.fdb_ageing.as_secs(), fdb_hash));
-        let mut control = Control::new(&config, Arc::clone(&fdb), snapshot_hash, rng);
+        let mut control = Control::new(&config, Arc::clone(&fdb), snapshot_hash, rng, now);
         let snapshot = control
             .settle(now)
             .unwrap_or_else(|| Snapshot::new(config.locator, &[], Vec::new(), snapshot_hash));
@@ -147,6 +151,7 @@ impl Engine {
                 outer: OuterKey::of(&config.security),
                 unsealed: OuterKey::unsealed(),
                 passage: Passage::new(),
+                meter: Arc::clone(&control.meter),
                 mismatch_limit: RateLimit::every(MISMATCH_INTERVAL_NS),
                 alarms: Arc::clone(&control.alarms),
                 underlay_mtu: config.underlay_mtu,
@@ -207,6 +212,17 @@ impl Engine {
         if !self.shared.is_unsealed {
             self.shared.with_control(now, sink, |control| control.set_allowed(allowed, now));
         }
+    }
+
+    /// Replaces what this node's paths are to be, whatever the latencies; it counts at once.
+    ///
+    /// # Errors
+    ///
+    /// If a field of `policy` is out of the range it documents; then the former one stays.
+    pub fn set_policy(&self, policy: &Policy, now: Time, sink: &mut impl Sink) -> Result<(), ConfigError> {
+        policy.validate()?;
+        self.shared.with_control(now, sink, |control| control.set_policy(policy, now));
+        Ok(())
     }
 
     /// Tells all members that a host is on the local network, for an embedder that knows: a virtual machine has

@@ -38,7 +38,7 @@ impl View {
             return Err(Counter::PathNotHere);
         }
         match (header.next(), header.kind) {
-            (Some(_), _) => self.relay(now, &header, datagram.bytes, sink),
+            (Some(_), _) => self.relay(now, &header, datagram, sink),
             (None, TYPE_TRANSPORT) => self.open(now, &header, datagram, sink),
             (None, _) => self.shake_hands(now, &header, datagram, sink),
         }
@@ -49,9 +49,10 @@ impl View {
         &self,
         now: Time,
         header: &Header,
-        bytes: &mut [u8],
+        datagram: DatagramIn<'_>,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
+        let DatagramIn { received_at, bytes, .. } = datagram;
         let source = self.snapshot.peer(header.source).ok_or(Counter::SourceStranger)?;
         // The header's epoch is that of the session of source and destination, so the keys must be tried.
         let verifies = |key: &&HopKey| key.verify(bytes, header.hop_tag);
@@ -72,6 +73,7 @@ impl View {
         }
         header::advance(bytes);
         sink.datagram(Datagram { to, parts: [&[], bytes, &[]] });
+        self.shared.meter.relayed(header.counter, received_at, now);
         self.counters.bump(Counter::Relayed);
         self.counters.bump(Counter::DatagramsOut);
         Ok(())

@@ -4,13 +4,14 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::engine::control::Control;
+use crate::engine::explain::positive;
 use crate::engine::status::{HostStatus, LinkStatus, MemberStatus, Status};
 use crate::forward::fdb::Located;
 use crate::host::Host;
 use crate::latency::LinkState;
 use crate::membership::Member;
 use crate::node::MemberState;
-use crate::route::{Cost, Path};
+use crate::route::Path;
 use crate::stats::{CounterSet, Counters};
 use crate::time::Time;
 use crate::wire::latency::LinkLatency;
@@ -38,8 +39,8 @@ impl Control {
         let is_alive = member.state == MemberState::Alive;
         let path = self.router.path(prefix);
         let cost = |path: &Path| {
-            let cost = self.router.cost(path, |from, to| self.latency.link(from, to));
-            cost.filter(|_| is_alive).map(|cost| Duration::from_nanos(Cost::worse(cost)))
+            let cost = self.router.cost(path, &self.latency);
+            cost.filter(|_| is_alive).map(|cost| positive(cost.worse()))
         };
         let estimator = self.latency.estimator(prefix);
         let live = estimator.filter(|_| self.latency.link_state(prefix) == Some(LinkState::Up));
@@ -68,6 +69,7 @@ impl Control {
                 to: ids[to]?,
                 fast: link.map(|link| micros(link.fast_us)),
                 slow: link.map(|link| micros(link.slow_us)),
+                jitter: link.map(|link| micros(link.jitter_us)),
                 loss: link.map_or(u8::MAX, |link| link.loss),
             })
         };

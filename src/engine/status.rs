@@ -97,6 +97,9 @@ pub struct LinkStatus {
     /// Round-trip time averaged over about 30 s; `None` if the link is down.
     #[cfg_attr(feature = "serde", serde(rename = "slow_ns", serialize_with = "crate::time::ns::option"))]
     pub slow: Option<Duration>,
+    /// Mean deviation of the round-trip time; `None` if the link is down.
+    #[cfg_attr(feature = "serde", serde(rename = "jitter_ns", serialize_with = "crate::time::ns::option"))]
+    pub jitter: Option<Duration>,
     /// Share of pings lost, in 1/255.
     #[cfg_attr(feature = "serde", serde(serialize_with = "share"))]
     pub loss: u8,

@@ -61,6 +61,10 @@ pub const LEON_CAUSE_BETTER: u32 = 2;
 pub const LEON_CAUSE_DIRECT_AS_GOOD: u32 = 3;
 /// The former path has a link that is down or not measured, or a relay that is gone.
 pub const LEON_CAUSE_DEAD: u32 = 4;
+/// A link or a relay of the former path was lost, or the path is in doubt: the backup took over at once.
+pub const LEON_CAUSE_FAILOVER: u32 = 5;
+/// The operator has pinned the new path.
+pub const LEON_CAUSE_PINNED: u32 = 6;
 
 /// Another live member has the name.
 pub const LEON_REJECT_NAME_TAKEN: u32 = 1;
@@ -212,6 +216,8 @@ pub(super) fn cause(cause: PathCause) -> u32 {
         PathCause::Better => LEON_CAUSE_BETTER,
         PathCause::DirectAsGood => LEON_CAUSE_DIRECT_AS_GOOD,
         PathCause::Dead => LEON_CAUSE_DEAD,
+        PathCause::Failover => LEON_CAUSE_FAILOVER,
+        PathCause::Pinned => LEON_CAUSE_PINNED,
     }
 }
 

@@ -16,7 +16,8 @@ use crate::{Candidate, Estimate, Explanation, LinkState, NodeId, PathLink, Verdi
 pub const LEON_VERDICT_CHOSEN: u32 = 1;
 /// Frames take it although one of its links is not up, since no measured path leads to the member.
 pub const LEON_VERDICT_LAST_RESORT: u32 = 2;
-/// Frames take it from the next choice of paths on, within a fifth of a second.
+/// Frames take it from the next choice of paths on: within a quarter of a second, or half a minute if that leaves an
+/// overloaded relay.
 pub const LEON_VERDICT_DUE: u32 = 3;
 /// It costs as much as the chosen path, or more, on `estimate`.
 pub const LEON_VERDICT_COSTS_MORE: u32 = 4;
@@ -33,6 +34,12 @@ pub const LEON_VERDICT_LINK_NEW: u32 = 8;
 pub const LEON_VERDICT_LINK_UNMEASURED: u32 = 9;
 /// The member has failed or left: no frames are sent to it.
 pub const LEON_VERDICT_UNREACHABLE: u32 = 10;
+/// The operator has pinned another path.
+pub const LEON_VERDICT_NOT_PINNED: u32 = 11;
+/// It would be better, but one of its relays is so busy that no path takes it anew.
+pub const LEON_VERDICT_RELAY_FULL: u32 = 12;
+/// One of its relays carries no transit.
+pub const LEON_VERDICT_NO_TRANSIT: u32 = 13;
 
 /// The average over about 3 s.
 pub const LEON_ESTIMATE_FAST: u32 = 1;
@@ -84,6 +91,10 @@ pub struct leon_path_link {
     pub slow_ns: u64,
     /// What the loss of its pings adds to the cost, in nanoseconds.
     pub loss_charge_ns: u64,
+    /// What its jitter adds to the cost on the fast estimate, in nanoseconds.
+    pub jitter_charge_ns: u64,
+    /// What makes the cost that of its direction, in nanoseconds; may be negative.
+    pub skew_ns: i64,
     /// How long ago this node's own last ping was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
     /// links between others.
     pub age_ns: u64,
@@ -108,14 +119,21 @@ pub struct leon_candidate {
     pub slow_cost_ns: u64,
     /// What all its relays are charged with, part of both costs, in nanoseconds.
     pub relay_charge_ns: u64,
+    /// What the operator adds for its relays and links, part of both costs, in nanoseconds.
+    pub price_ns: u64,
+    /// What is held against it for having done badly lately, on top of both costs, in nanoseconds.
+    pub penalty_ns: u64,
+    /// How much less it would have to cost on both estimates for frames to take it, in nanoseconds; `LEON_UNKNOWN` if
+    /// they do or will, or a link is not up.
+    pub gap_ns: u64,
     /// Number of entries of the path.
     pub path_len: u32,
     /// Why frames take it, or why not: one of `LEON_VERDICT_*`.
     pub verdict: u32,
     /// The estimate that the verdict speaks of, one of `LEON_ESTIMATE_*`; 0 if it speaks of none.
     pub estimate: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 if frames take it at once when the chosen path fails, else 0.
+    pub is_backup: u32,
 }
 
 /// Tells why frames for a member take the path they take, by the latencies of this moment: the chosen path, the
@@ -227,7 +245,7 @@ pub unsafe extern "C" fn leon_engine_snapshot_json(
 }
 
 fn whole(explanation: &Explanation) -> leon_explanation {
-    let change = explanation.last_change.as_ref();
+    let change = explanation.changes.first();
     let former = change.and_then(|change| change.former.as_deref()).unwrap_or_default();
     leon_explanation {
         struct_size: 0,
@@ -245,6 +263,8 @@ fn candidate(candidate: &Candidate) -> leon_candidate {
         fast_ns: LEON_UNKNOWN,
         slow_ns: LEON_UNKNOWN,
         loss_charge_ns: 0,
+        jitter_charge_ns: 0,
+        skew_ns: 0,
         age_ns: LEON_UNKNOWN,
         samples: 0,
         state: 0,
@@ -259,10 +279,13 @@ fn candidate(candidate: &Candidate) -> leon_candidate {
         fast_cost_ns: nanos(candidate.fast_cost),
         slow_cost_ns: nanos(candidate.slow_cost),
         relay_charge_ns: nanos(Some(candidate.relay_charge)),
+        price_ns: nanos(Some(candidate.price)),
+        penalty_ns: nanos(Some(candidate.penalty)),
+        gap_ns: nanos(candidate.gap),
         path_len: candidate.path.len() as u32,
         verdict,
         estimate,
-        reserved: 0,
+        is_backup: u32::from(candidate.is_backup),
     }
 }
 
@@ -271,6 +294,8 @@ fn link(link: &PathLink) -> leon_path_link {
         fast_ns: nanos(link.fast),
         slow_ns: nanos(link.slow),
         loss_charge_ns: nanos(Some(link.loss_charge)),
+        jitter_charge_ns: nanos(Some(link.jitter_charge)),
+        skew_ns: link.skew_ns,
         age_ns: nanos(link.probe.and_then(|probe| probe.age)),
         samples: link.probe.map_or(0, |probe| probe.samples),
         state: match link.state {
@@ -290,6 +315,9 @@ fn verdict(verdict: Verdict) -> (u32, u32) {
         Verdict::CostsMore { estimate: on } => (LEON_VERDICT_COSTS_MORE, estimate(on)),
         Verdict::WithinHysteresis { estimate: on } => (LEON_VERDICT_WITHIN_HYSTERESIS, estimate(on)),
         Verdict::NotLowest => (LEON_VERDICT_NOT_LOWEST, 0),
+        Verdict::NotPinned => (LEON_VERDICT_NOT_PINNED, 0),
+        Verdict::RelayFull => (LEON_VERDICT_RELAY_FULL, 0),
+        Verdict::NoTransit => (LEON_VERDICT_NO_TRANSIT, 0),
         Verdict::LinkDown => (LEON_VERDICT_LINK_DOWN, 0),
         Verdict::LinkNew => (LEON_VERDICT_LINK_NEW, 0),
         Verdict::LinkUnmeasured => (LEON_VERDICT_LINK_UNMEASURED, 0),

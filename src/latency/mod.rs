@@ -247,13 +247,11 @@ impl Latency {
     }
 
     /// What a node is as a relay: `None` if it carries no transit, or is no member.
-    #[allow(dead_code, reason = "the choice of paths asks for it")]
     pub(crate) fn transit(&self, node: NodePrefix) -> Option<Transit> {
         if node == self.own { self.own_row.transit() } else { self.peers.get(&node)?.row.transit() }
     }
 
     /// Says what this node is as a relay. Others are told in the next round, if it has moved by enough.
-    #[allow(dead_code, reason = "the data path measures it")]
     pub(crate) fn set_transit(&mut self, transit: Option<Transit>) {
         if self.own_row.set_transit(transit) {
             self.outputs.push(Output::Changed);

@@ -4,8 +4,10 @@
 //! who the nodes are.
 
 use crate::node::NodePrefix;
-use crate::route::{Comparison, Cost, Decision, Estimate, Path, Router};
-use crate::wire::latency::LinkLatency;
+use crate::route::hysteresis::{Comparison, compare, gap};
+use crate::route::load::has_full_relay;
+use crate::route::{Cost, Database, Decision, Estimate, Path, Router};
+use crate::time::Time;
 
 /// So many paths through a single relay are told of: what people read in one look.
 const MAX_RELAYED: usize = 8;
@@ -25,6 +27,12 @@ pub(crate) enum Standing {
     WithinHysteresis(Estimate),
     /// It would be better, but another path comes first by the worse estimate of each link.
     NotLowest,
+    /// Another path is pinned.
+    NotPinned,
+    /// It would be better, but has a relay that takes no new paths.
+    RelayFull,
+    /// A relay of it carries no transit.
+    NoTransit,
     /// This link of it, the first such, is down or has no latency.
     Broken(NodePrefix, NodePrefix),
 }
@@ -35,49 +43,67 @@ pub(crate) struct Candidate {
     pub(crate) path: Path,
     /// `None` if a link is down or unmeasured.
     pub(crate) cost: Option<Cost>,
+    /// What is held against it, in nanoseconds.
+    pub(crate) penalty: i64,
+    /// How much cheaper it would have to be to be changed to, in nanoseconds.
+    pub(crate) gap: Option<i64>,
+    pub(crate) is_backup: bool,
     pub(crate) standing: Standing,
 }
 
 /// What paths are ordered by: links without a latency, total weight, hops, and the last relay. For paths that
 /// are measured this is Dijkstra's order.
-type Rank = (usize, u64, usize, NodePrefix);
+type Rank = (usize, i64, usize, NodePrefix);
 
 impl Router {
-    /// The chosen path to a member, the direct one, the lowest of the last selection, and the best ones
+    /// The chosen path to a member and its backup, the direct one, the lowest of the last selection, and the best ones
     /// through one of `relays`, best first. The work is that of looking up two links for each relay, and sorting.
     pub(crate) fn candidates(
         &self,
         to: NodePrefix,
         relays: impl Iterator<Item = NodePrefix>,
-        link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
+        database: &impl Database,
+        now: Time,
     ) -> Vec<Candidate> {
         let others = relays.filter(|relay| *relay != to && *relay != self.own);
         let mut paths: Vec<Path> = others.map(|relay| Path::new([relay, to].into_iter().collect())).collect();
-        paths.sort_by_cached_key(|path| self.rank(path, &link));
+        paths.sort_by_cached_key(|path| self.rank(path, database));
         paths.truncate(MAX_RELAYED);
         let lowest_then = self.choices.get(&to).and_then(|choice| choice.lowest.clone());
-        for path in [Path::direct(to), self.path(to)].into_iter().chain(lowest_then) {
+        let kept = lowest_then.into_iter().chain(self.backup(to).cloned());
+        for path in [Path::direct(to), self.path(to)].into_iter().chain(kept) {
             if !paths.contains(&path) {
                 paths.push(path);
             }
         }
-        paths.sort_by_cached_key(|path| self.rank(path, &link));
-        let lowest = paths.first().filter(|path| self.cost(path, &link).is_some());
-        let decision = self.decide(to, lowest.cloned(), &link);
-        let candidate = |path: Path| {
-            let cost = self.cost(&path, &link);
-            let standing = self.standing(&path, cost, &decision, &link);
-            Candidate { path, cost, standing }
+        paths.sort_by_cached_key(|path| self.rank(path, database));
+        let lowest = paths.first().filter(|path| self.cost(path, database).is_some());
+        let decision = self.decide(to, lowest, database, now);
+        let candidate = |path: &Path| {
+            let standing = self.standing(to, path, &decision, database, now);
+            let is_other = !matches!(standing, Standing::Chosen | Standing::LastResort | Standing::Due);
+            let weighed = self.assess(to, path, database, now).zip(decision.bar).filter(|_| is_other);
+            Candidate {
+                path: path.clone(),
+                cost: self.cost(path, database),
+                penalty: self.penalties.of(to, path, now),
+                gap: weighed.map(|(cost, bar)| gap(cost, bar)),
+                is_backup: self.backup(to) == Some(path),
+                standing,
+            }
         };
-        paths.into_iter().map(candidate).collect()
+        paths.iter().map(candidate).collect()
     }
 
-    fn rank(&self, path: &Path, link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>) -> Rank {
-        let (mut broken, mut total, mut previous) = (0, 0_u64, self.own);
+    fn rank(&self, path: &Path, database: &impl Database) -> Rank {
+        let charge = self.charges.of_relays(path, database);
+        let mut broken = usize::from(charge.is_none());
+        let mut total = charge.unwrap_or_default().saturating_add(self.charges.price(self.own, path));
+        let mut previous = self.own;
         for (from, to) in path.links(self.own) {
             previous = from;
-            match link(from, to) {
-                Some(link) => total = total.saturating_add(self.weight(link)),
+            match database.link(from, to) {
+                Some(link) => total = total.saturating_add(Cost::of_link(link).worse()),
                 None => broken += 1,
             }
         }
@@ -86,13 +112,15 @@ impl Router {
 
     fn standing(
         &self,
+        to: NodePrefix,
         path: &Path,
-        cost: Option<Cost>,
         decision: &Decision,
-        link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
+        database: &impl Database,
+        now: Time,
     ) -> Standing {
+        let cost = self.assess(to, path, database, now);
         let is_due = decision.change.as_ref().is_some_and(|(due, _)| due == path);
-        if path.hops().last().is_some_and(|to| self.path(*to) == *path) {
+        if self.path(to) == *path {
             let stays = is_due || decision.change.is_none();
             return if cost.is_none() && stays { Standing::LastResort } else { Standing::Chosen };
         }
@@ -101,12 +129,16 @@ impl Router {
         }
         let Some(cost) = cost else {
             let mut links = path.links(self.own);
-            let broken = links.find(|(from, to)| link(*from, *to).is_none());
-            return broken.map_or(Standing::NotLowest, |(from, to)| Standing::Broken(from, to));
+            let broken = links.find(|(from, to)| database.link(*from, *to).is_none());
+            return broken.map_or(Standing::NoTransit, |(from, to)| Standing::Broken(from, to));
         };
-        match decision.bar.map(|bar| super::compare(cost, bar)) {
+        if decision.is_pinned {
+            return Standing::NotPinned;
+        }
+        match decision.bar.map(|bar| compare(cost, bar)) {
             Some(Comparison::CostsMore(estimate)) => Standing::CostsMore(estimate),
             Some(Comparison::WithinHysteresis(estimate)) => Standing::WithinHysteresis(estimate),
+            Some(Comparison::Better) if has_full_relay(path, database) => Standing::RelayFull,
             Some(Comparison::Better) | None => Standing::NotLowest,
         }
     }
@@ -114,11 +146,11 @@ impl Router {
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::time::Time;
+    use crate::route::tests::router_of;
+    use crate::wire::latency::{LinkLatency, Transit};
 
     /// Links in both directions: their ends, and the fast and the slow average in microseconds.
     type Links<'a> = &'a [(u64, u64, u32, u32)];
@@ -136,20 +168,21 @@ mod tests {
         let link = lookup(links);
         let nodes: Vec<_> = (0..nodes).map(NodePrefix).collect();
         let pairs = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
-        let up = pairs.filter_map(|(from, to)| Some((from, to, link(nodes[from], nodes[to])?)));
-        router.select(&nodes, up.collect::<Vec<_>>().into_iter(), &link, Time::ZERO);
+        let links: Vec<_> = pairs.map(|(from, to)| (from, to, link(nodes[from], nodes[to]))).collect();
+        router.select(&nodes, &links, |_| Some(Transit::default()), Time::ZERO);
     }
 
     /// Node 0 with a path to node 1, chosen by `before`, and what it says of the paths by `now`.
     fn standings(nodes: u64, before: Links<'_>, now: Links<'_>) -> Vec<(Vec<u64>, Standing)> {
-        let mut router = Router::new(NodePrefix(0), Duration::from_micros(100));
+        let mut router = router_of(NodePrefix(0));
         select(&mut router, nodes, before);
         select(&mut router, nodes, now);
         told(&router, nodes, now)
     }
 
     fn told(router: &Router, nodes: u64, links: Links<'_>) -> Vec<(Vec<u64>, Standing)> {
-        let candidates = router.candidates(NodePrefix(1), (0..nodes).map(NodePrefix), lookup(links));
+        let candidates =
+            router.candidates(NodePrefix(1), (0..nodes).map(NodePrefix), &lookup(links), Time::ZERO);
         let hops = |path: &Path| path.hops().iter().map(|hop| hop.0).collect();
         candidates.iter().map(|candidate| (hops(&candidate.path), candidate.standing)).collect()
     }
@@ -201,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_the_next_selection_brings_is_due() {
-        let mut router = Router::new(NodePrefix(0), Duration::from_micros(100));
+        let mut router = router_of(NodePrefix(0));
         let before = [(0, 1, 100_000, 100_000)];
         assert_eq!(told(&router, 2, &[]), [(vec![1], Standing::LastResort)], "nothing chosen yet");
         select(&mut router, 3, &before);

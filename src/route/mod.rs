@@ -1,87 +1,42 @@
 //! Lowest latency path selection (§4.2): for each member the path that frames take.
 //!
 //! Dijkstra over the latency database gives the best paths of the moment; hysteresis decides when a best
-//! path is worth leaving the present one for. Knows nothing of how latencies are measured or frames sent.
+//! path is worth leaving the present one for. Beside each path stands a backup for when it fails. Knows nothing of
+//! how latencies are measured or frames sent.
 
+mod backup;
 mod candidates;
-pub(crate) mod dijkstra;
+mod cost;
+mod dijkstra;
+mod estimate;
+mod history;
+mod hysteresis;
+mod load;
 mod path;
+mod policy;
+mod table;
 
-use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
 use crate::node::NodePrefix;
+use crate::rng::Rng;
 use crate::time::{Time, nanos};
-use crate::wire::latency::LinkLatency;
+use crate::wire::latency::{LinkLatency, Transit};
 pub(crate) use candidates::{Candidate, Standing};
-use dijkstra::{Graph, Reach};
-pub(crate) use path::{Cost, Path};
-
-/// A path is left for one that is better by more than this, and by more than a twentieth, so that two nearly
-/// equal paths do not alternate. The database is as coarse: it tells smaller movements late.
-const HYSTERESIS: Duration = Duration::from_micros(500);
-const HYSTERESIS_SHARE: u64 = 20;
-
-/// Why a path was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum PathCause {
-    /// The first path to a new member.
-    New,
-    /// The new path is better by more than the hysteresis, on the fast and on the slow estimate.
-    Better,
-    /// The direct path is as good as the relayed one again.
-    DirectAsGood,
-    /// The former path has a link that is down or unmeasured, or a relay that is gone.
-    Dead,
-}
-
-impl fmt::Display for PathCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PathCause::New => "the first one",
-            PathCause::Better => "which is better",
-            PathCause::DirectAsGood => "as direct is as good again",
-            PathCause::Dead => "as the former one is dead",
-        })
-    }
-}
-
-/// One of the two averages by which paths are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-pub enum Estimate {
-    /// The average over about 3 s.
-    Fast,
-    /// The average over about 30 s.
-    Slow,
-    /// Both of them.
-    Both,
-}
-
-impl fmt::Display for Estimate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Estimate::Fast => "the fast estimate",
-            Estimate::Slow => "the slow estimate",
-            Estimate::Both => "both estimates",
-        })
-    }
-}
-
-impl Estimate {
-    /// The averages for which something holds, if it does for any.
-    fn of(fast: bool, slow: bool) -> Option<Self> {
-        match (fast, slow) {
-            (true, true) => Some(Estimate::Both),
-            (true, false) => Some(Estimate::Fast),
-            (false, true) => Some(Estimate::Slow),
-            (false, false) => None,
-        }
-    }
-}
+use cost::Charges;
+pub(crate) use cost::{Cost, Database};
+use dijkstra::{Edge, Hops, Reach};
+pub use estimate::Estimate;
+use history::History;
+pub(crate) use history::PastChange;
+pub use history::PathCause;
+use hysteresis::{Comparison, HOLD_DOWN, Penalties, compare};
+use load::{FULL_CHARGE, LEAVE_WITHIN, has_full_relay, has_overloaded_relay, is_full};
+pub(crate) use path::Path;
+pub(crate) use policy::Policy;
+pub(crate) use table::KnownLink;
+use table::Table;
 
 /// The path to a member is another one now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,20 +46,22 @@ pub(crate) struct Change {
 }
 
 /// What a choice of paths brought.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) changes: Vec<Change>,
     /// Members that no links lead to, by however many relays.
     pub(crate) unreachable: Vec<NodePrefix>,
+    /// When paths are to be chosen anew even if no latency changes.
+    pub(crate) again_at: Time,
 }
 
-/// When and why the path to a member became what it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LastChange {
-    pub(crate) at: Time,
-    pub(crate) cause: PathCause,
-    /// The path before; `None` if there was none.
-    pub(crate) former: Option<Path>,
+/// What the loss of a link or a member led to.
+#[derive(Debug, Default)]
+pub(crate) struct Failover {
+    /// The paths that have changed to their backups.
+    pub(crate) changes: Vec<Change>,
+    /// Some path had no backup: paths are to be chosen anew at once.
+    pub(crate) is_urgent: bool,
 }
 
 /// Where a choice stands between two selections.
@@ -120,40 +77,49 @@ enum Present {
 #[derive(Debug)]
 struct Choice {
     present: Present,
+    /// What frames take when that fails.
+    backup: Option<Path>,
     /// The lowest measured path at the last selection, whether or not it was worth changing to.
     lowest: Option<Path>,
-    last_change: LastChange,
+    history: History,
+    /// When it leaves its relay, which is overloaded.
+    leave_at: Option<Time>,
 }
 
 /// What is to be done about the path to a member.
 struct Decision {
     /// What another path has to be better than; `None` if the present path has no cost.
     bar: Option<Cost>,
+    /// The operator has decided.
+    is_pinned: bool,
     change: Option<(Path, PathCause)>,
-}
-
-/// How a cost compares with another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
-    /// Lower by more than the hysteresis on both estimates.
-    Better,
-    /// Lower on both, but not by more than the hysteresis on these.
-    WithinHysteresis(Estimate),
-    /// As high or higher on these.
-    CostsMore(Estimate),
 }
 
 /// The chosen paths.
 #[derive(Debug)]
 pub(crate) struct Router {
     own: NodePrefix,
-    relay_charge: Duration,
+    charges: Charges,
     choices: BTreeMap<NodePrefix, Choice>,
+    penalties: Penalties,
+    rng: Rng,
 }
 
 impl Router {
-    pub(crate) fn new(own: NodePrefix, relay_charge: Duration) -> Self {
-        Router { own, relay_charge, choices: BTreeMap::new() }
+    pub(crate) fn new(own: NodePrefix, relay_charge: Duration, policy: Policy, rng: Rng) -> Self {
+        let relay = i64::try_from(nanos(relay_charge)).unwrap_or(i64::MAX);
+        Router {
+            own,
+            charges: Charges { relay, policy },
+            choices: BTreeMap::new(),
+            penalties: Penalties::default(),
+            rng,
+        }
+    }
+
+    /// Replaces what the operator wants; it counts from the next selection on.
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.charges.policy = policy;
     }
 
     /// The path to a member: direct until one is chosen.
@@ -164,28 +130,63 @@ impl Router {
         }
     }
 
-    /// When and why the path to a member was last changed, if one was ever chosen.
-    pub(crate) fn last_change(&self, to: NodePrefix) -> Option<&LastChange> {
-        self.choices.get(&to).map(|choice| &choice.last_change)
+    /// The path that frames take when the present one fails, if there is one.
+    pub(crate) fn backup(&self, to: NodePrefix) -> Option<&Path> {
+        self.choices.get(&to)?.backup.as_ref()
     }
 
-    /// What passing through each relay adds to a path.
-    pub(crate) fn relay_charge(&self) -> Duration {
-        self.relay_charge
+    /// The last changes of the path to a member, the latest first.
+    pub(crate) fn changes(&self, to: NodePrefix) -> &[PastChange] {
+        self.choices.get(&to).map_or(&[], |choice| choice.history.changes())
     }
 
-    /// True if a chosen path has the link between these two.
-    pub(crate) fn uses(&self, from: NodePrefix, to: NodePrefix) -> bool {
-        let has_link = |choice: &Choice| match &choice.present {
-            Present::Path(path) => path.links(self.own).any(|link| link == (from, to)),
-            Present::Lost(_) => false,
-        };
-        self.choices.values().any(has_link)
+    /// What a path costs now, or `None` if a link of it is down or unmeasured.
+    pub(crate) fn cost(&self, path: &Path, database: &impl Database) -> Option<Cost> {
+        self.charges.of_path(self.own, path, database)
+    }
+
+    /// What the relays of a path are charged with; `None` if one carries no transit.
+    pub(crate) fn relay_charge(&self, path: &Path, database: &impl Database) -> Option<i64> {
+        self.charges.of_relays(path, database)
+    }
+
+    /// What the operator adds to the cost of a path.
+    pub(crate) fn price(&self, path: &Path) -> i64 {
+        self.charges.price(self.own, path)
+    }
+
+    /// A path to a member has done worse than it costs: until `until` it counts as dearer, by `excess` nanoseconds at
+    /// first and then by less and less.
+    pub(crate) fn penalise(&mut self, to: NodePrefix, path: Path, excess: i64, now: Time, until: Time) {
+        self.penalties.add(to, path, excess, now, until);
+    }
+
+    /// The path to a member is in doubt: frames take the backup from now on, if there is one that is up.
+    pub(crate) fn failover(&mut self, to: NodePrefix, database: &impl Database, now: Time) -> Option<Change> {
+        let choice = self.choices.get_mut(&to)?;
+        let is_up = |path: &Path| self.charges.of_path(self.own, path, database).is_some();
+        let backup = choice.backup.take().filter(is_up)?;
+        self.change(to, backup, PathCause::Failover, now);
+        Some(Change { to, cause: PathCause::Failover })
+    }
+
+    /// The link between two nodes is down: all paths with it change to their backups.
+    pub(crate) fn lose_link(
+        &mut self,
+        one: NodePrefix,
+        other: NodePrefix,
+        database: &impl Database,
+        now: Time,
+    ) -> Failover {
+        let own = self.own;
+        self.lose(|path| path.has_link(own, one, other), database, now)
     }
 
     /// Drops the path to a member that is gone, and leaves those through it.
-    pub(crate) fn remove(&mut self, member: NodePrefix) {
+    pub(crate) fn remove(&mut self, member: NodePrefix, database: &impl Database, now: Time) -> Failover {
         self.choices.remove(&member);
+        self.penalties.remove(member);
+        let failover = self.lose(|path| path.hops().contains(&member), database, now);
         for choice in self.choices.values_mut() {
             choice.lowest.take_if(|path| path.hops().contains(&member));
             if let Present::Path(path) = &choice.present
@@ -194,217 +195,217 @@ impl Router {
                 choice.present = Present::Lost(path.clone());
             }
         }
+        failover
     }
 
-    /// What a path costs now, or `None` if a link of it is down or unmeasured.
-    pub(crate) fn cost(
-        &self,
-        path: &Path,
-        link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
-    ) -> Option<Cost> {
-        path.cost(self.own, self.relay_charge, link)
+    fn lose(&mut self, is_lost: impl Fn(&Path) -> bool, database: &impl Database, now: Time) -> Failover {
+        let mut failover = Failover::default();
+        let has_lost = |choice: &&mut Choice| match &choice.present {
+            Present::Path(path) => is_lost(path),
+            Present::Lost(_) => false,
+        };
+        for choice in self.choices.values_mut() {
+            choice.backup.take_if(|path| is_lost(path));
+        }
+        let affected = self.choices.iter_mut().filter(|(_, choice)| has_lost(choice));
+        for to in affected.map(|(to, _)| *to).collect::<Vec<_>>() {
+            match self.failover(to, database, now) {
+                Some(change) => failover.changes.push(change),
+                None => failover.is_urgent = true,
+            }
+        }
+        failover
     }
 
-    /// Chooses the path to each other node of `nodes` anew. `links` are those that are up, by the places of
-    /// their ends in `nodes`; `link` finds one of them by its ends.
+    /// Chooses the path to each other node of `nodes` anew, and its backup. `nodes` are in ascending order; `links`
+    /// are those that are known, by the places of their ends in `nodes` and in that order.
     pub(crate) fn select(
         &mut self,
         nodes: &[NodePrefix],
-        links: impl Iterator<Item = (usize, usize, LinkLatency)>,
-        link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
+        links: &[KnownLink],
+        transit: impl Fn(NodePrefix) -> Option<Transit>,
         now: Time,
     ) -> Selection {
-        let Some(source) = nodes.iter().position(|node| *node == self.own) else {
-            return Selection::default();
-        };
-        let links = links.map(|(from, to, link)| (from, to, self.weight(link)));
-        let best = Graph::new(nodes.len(), links).lowest_paths(source);
-        let mut selection = Selection::default();
-        let others = nodes.iter().copied().zip(best).filter(|(node, _)| *node != self.own);
-        for (to, best) in others.collect::<Vec<_>>() {
-            let best = match best {
-                Reach::Path(hops) => Some(Path::new(hops.into_iter().map(|hop| nodes[hop]).collect())),
-                Reach::TooFar => None,
-                Reach::None => {
-                    selection.unreachable.push(to);
-                    None
-                }
+        self.penalties.expire(now);
+        let mut selection = Selection { changes: Vec::new(), unreachable: Vec::new(), again_at: Time::NEVER };
+        let table = Table::new(nodes, links, transit);
+        let Some(source) = table.place(self.own) else { return selection };
+        let edges = self.edges(&table, source);
+        let path = |hops: Hops| Path::new(hops.into_iter().map(|hop| nodes[hop]).collect());
+        let lowest = dijkstra::lowest_paths(nodes.len(), &edges, source);
+        for (to, lowest) in nodes.iter().copied().zip(lowest) {
+            if to == self.own {
+                continue;
+            }
+            if lowest == Reach::None {
+                selection.unreachable.push(to);
+            }
+            let lowest = lowest.within_limit().map(path);
+            let change = self.decide(to, lowest.as_ref(), &table, now).change;
+            let is_free = |(_, cause): &(Path, PathCause)| {
+                let is_choice = matches!(cause, PathCause::Better | PathCause::DirectAsGood);
+                !is_choice || self.may_leave(to, &table, &mut selection.again_at, now)
             };
-            if let Some((path, cause)) = self.decide(to, best.clone(), &link).change {
+            let change = change.filter(is_free);
+            if let Some((path, cause)) = change {
+                if cause == PathCause::Better {
+                    self.hold_down(to, &path, &table, now);
+                }
                 self.change(to, path, cause, now);
                 selection.changes.push(Change { to, cause });
             }
             if let Some(choice) = self.choices.get_mut(&to) {
-                choice.lowest = best;
+                choice.lowest = lowest;
+            }
+        }
+        selection.again_at = selection.again_at.min(self.penalties.next_end());
+        let chosen: Vec<_> = nodes.iter().map(|to| self.hops(*to, &table)).collect();
+        for (to, backup) in nodes.iter().zip(backup::backups(&edges, source, &chosen)) {
+            if let Some(choice) = self.choices.get_mut(to) {
+                choice.backup = backup.map(path);
             }
         }
         selection
     }
 
-    /// What a link counts for in the order of paths. Charging every link for a relay, the first too, leaves
-    /// the order of the totals as it is.
-    fn weight(&self, link: LinkLatency) -> u64 {
-        Cost::of_link(link).worse().saturating_add(nanos(self.relay_charge))
+    /// The links that are up, with what they count for in the order of paths.
+    fn edges(&self, table: &Table<'_>, source: usize) -> Vec<Edge> {
+        let charge = |(relay, transit): (NodePrefix, Option<Transit>)| {
+            if relay == self.own {
+                return Some(0);
+            }
+            let full = if is_full(transit?.load) { FULL_CHARGE } else { 0 };
+            Some(self.charges.of_transit(transit?) + self.charges.policy.of_relay(relay) + full)
+        };
+        let transits = table.nodes.iter().copied().zip(table.transits.iter().copied());
+        let charges: Vec<Option<i64>> = transits.map(charge).collect();
+        let edge = |(from, to, link): (usize, usize, LinkLatency)| {
+            // Nothing comes back to its source.
+            let charge = charges[from].filter(|_| to != source)?;
+            let weight = Cost::of_link(link).charged(charge).worse();
+            Some(Edge { from: from as u32, to: to as u32, weight })
+        };
+        let mut edges: Vec<Edge> = table.up().filter_map(edge).collect();
+        for (one, other, price) in self.charges.policy.links() {
+            let Some((one, other)) = table.place(one).zip(table.place(other)) else { continue };
+            for (from, to) in [(one as u32, other as u32), (other as u32, one as u32)] {
+                if let Ok(at) = edges.binary_search_by_key(&(from, to), |edge| (edge.from, edge.to)) {
+                    edges[at].weight += price;
+                }
+            }
+        }
+        edges
+    }
+
+    /// False while the path to a member is to wait for its moment to leave an overloaded relay.
+    fn may_leave(
+        &mut self,
+        to: NodePrefix,
+        database: &impl Database,
+        again_at: &mut Time,
+        now: Time,
+    ) -> bool {
+        let Some(choice) = self.choices.get_mut(&to) else { return true };
+        let is_overloaded = matches!(&choice.present, Present::Path(path)
+            if has_overloaded_relay(path, database)
+                && self.charges.of_path(self.own, path, database).is_some());
+        if !is_overloaded {
+            choice.leave_at = None;
+            return true;
+        }
+        let moment = || now + self.rng.below(LEAVE_WITHIN);
+        let leave_at = *choice.leave_at.get_or_insert_with(moment);
+        if leave_at > now {
+            *again_at = leave_at.min(*again_at);
+        }
+        leave_at <= now
+    }
+
+    /// The chosen path to a member by the places of its nodes.
+    fn hops(&self, to: NodePrefix, table: &Table<'_>) -> Option<Hops> {
+        match &self.choices.get(&to)?.present {
+            Present::Path(path) => path.hops().iter().map(|hop| table.place(*hop)).collect(),
+            Present::Lost(_) => None,
+        }
     }
 
     fn change(&mut self, to: NodePrefix, path: Path, cause: PathCause, at: Time) {
-        let former = self.choices.remove(&to).map(|choice| match choice.present {
-            Present::Path(path) | Present::Lost(path) => path,
-        });
-        let last_change = LastChange { at, cause, former };
-        self.choices.insert(to, Choice { present: Present::Path(path), lowest: None, last_change });
+        let (mut history, former) = match self.choices.remove(&to) {
+            Some(Choice { present: Present::Path(path) | Present::Lost(path), history, .. }) => {
+                (history, Some(path))
+            }
+            None => (History::default(), None),
+        };
+        history.push(PastChange { at, cause, former });
+        let present = Present::Path(path);
+        let choice = Choice { present, backup: None, lowest: None, history, leave_at: None };
+        self.choices.insert(to, choice);
+    }
+
+    /// Holds it against the present path for a while that `better` is better.
+    fn hold_down(&mut self, to: NodePrefix, better: &Path, database: &impl Database, now: Time) {
+        let former = self.path(to);
+        let cost = |path| self.assess(to, path, database, now).map(Cost::worse);
+        let excess = cost(&former).zip(cost(better)).map_or(0, |(former, better)| former - better);
+        self.penalise(to, former, excess.max(0), now, now + HOLD_DOWN);
+    }
+
+    /// What a path counts for: its cost, and what is held against it.
+    fn assess(&self, to: NodePrefix, path: &Path, database: &impl Database, now: Time) -> Option<Cost> {
+        Some(self.cost(path, database)?.charged(self.penalties.of(to, path, now)))
+    }
+
+    /// The best of the paths that may be changed to: the lowest one, but perhaps something is held against it, so
+    /// also the direct one and the backup.
+    fn best(
+        &self,
+        to: NodePrefix,
+        lowest: Option<&Path>,
+        database: &impl Database,
+        now: Time,
+    ) -> Option<(Path, Cost)> {
+        let direct = Path::direct(to);
+        let candidates = [Some(&direct), lowest, self.backup(to)].into_iter().flatten();
+        let assessed = candidates.filter_map(|path| Some((path, self.assess(to, path, database, now)?)));
+        let is_full = |path| has_full_relay(path, database);
+        let best = assessed.min_by_key(|(path, cost)| (is_full(path), cost.worse(), path.hops().len()));
+        best.map(|(path, cost)| (path.clone(), cost))
     }
 
     /// What is to be done where `lowest` is the lowest measured path, if there is any.
-    fn decide(
-        &self,
-        to: NodePrefix,
-        lowest: Option<Path>,
-        link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
-    ) -> Decision {
-        let lowest = lowest.unwrap_or_else(|| Path::direct(to));
-        let present = match self.choices.get(&to).map(|choice| &choice.present) {
+    fn decide(&self, to: NodePrefix, lowest: Option<&Path>, database: &impl Database, now: Time) -> Decision {
+        let present = self.choices.get(&to).map(|choice| &choice.present);
+        if let Some(pin) = self.charges.policy.pin(to).filter(|pin| self.cost(pin, database).is_some()) {
+            let is_taken = matches!(present, Some(Present::Path(path)) if path == pin);
+            let change = (!is_taken).then(|| (pin.clone(), PathCause::Pinned));
+            return Decision { bar: None, is_pinned: true, change };
+        }
+        let without_bar = |change| Decision { bar: None, is_pinned: false, change };
+        let best = self.best(to, lowest, database, now);
+        let target = || best.as_ref().map_or_else(|| Path::direct(to), |(path, _)| path.clone());
+        let present = match present {
             Some(Present::Path(path)) => path,
-            Some(Present::Lost(_)) => {
-                return Decision { bar: None, change: Some((lowest, PathCause::Dead)) };
-            }
-            None => return Decision { bar: None, change: Some((lowest, PathCause::New)) },
+            Some(Present::Lost(_)) => return without_bar(Some((target(), PathCause::Dead))),
+            None => return without_bar(Some((target(), PathCause::New))),
         };
-        let Some(cost) = self.cost(present, &link) else {
-            let change = (lowest != *present).then_some((lowest, PathCause::Dead));
-            return Decision { bar: None, change };
+        let Some(cost) = self.assess(to, present, database, now) else {
+            let target = Some(target()).filter(|path| path != present);
+            return without_bar(target.map(|path| (path, PathCause::Dead)));
         };
         let is_as_good = |direct: &Cost| direct.fast <= cost.fast && direct.slow <= cost.slow;
-        let direct =
-            self.cost(&Path::direct(to), &link).filter(|direct| !present.is_direct() && is_as_good(direct));
+        let direct = self.assess(to, &Path::direct(to), database, now);
+        let direct = direct.filter(|direct| !present.is_direct() && is_as_good(direct));
         let bar = direct.unwrap_or(cost);
-        let is_better = |lowest: Cost| compare(lowest, bar) == Comparison::Better;
-        let change = if self.cost(&lowest, &link).is_some_and(is_better) {
-            Some((lowest, PathCause::Better))
-        } else {
-            direct.map(|_| (Path::direct(to), PathCause::DirectAsGood))
+        let is_better = |(path, cost): &(Path, Cost)| {
+            compare(*cost, bar) == Comparison::Better && !has_full_relay(path, database)
         };
-        Decision { bar: Some(bar), change }
+        let change = match best.filter(is_better) {
+            Some((path, _)) => Some((path, PathCause::Better)),
+            None => direct.map(|_| (Path::direct(to), PathCause::DirectAsGood)),
+        };
+        Decision { bar: Some(bar), is_pinned: false, change }
     }
-}
-
-fn compare(candidate: Cost, bar: Cost) -> Comparison {
-    if let Some(estimate) = Estimate::of(candidate.fast >= bar.fast, candidate.slow >= bar.slow) {
-        return Comparison::CostsMore(estimate);
-    }
-    let is_within = |candidate, bar| !is_better(candidate, bar);
-    let within = Estimate::of(is_within(candidate.fast, bar.fast), is_within(candidate.slow, bar.slow));
-    within.map_or(Comparison::Better, Comparison::WithinHysteresis)
-}
-
-fn is_better(candidate: u64, present: u64) -> bool {
-    candidate.saturating_add(nanos(HYSTERESIS).max(present / HYSTERESIS_SHARE)) < present
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OWN: NodePrefix = NodePrefix(0);
-    const INAGI: NodePrefix = NodePrefix(1);
-    const SEOUL: NodePrefix = NodePrefix(2);
-
-    /// Round-trip times in microseconds of own-Inagi, Inagi-Seoul and own-Seoul; 0 for none.
-    fn select(router: &mut Router, [first, second, direct]: [u32; 3]) -> Vec<Change> {
-        let link = |from: NodePrefix, to: NodePrefix| {
-            let us = match (from.0.min(to.0), from.0.max(to.0)) {
-                (0, 1) => first,
-                (1, 2) => second,
-                _ => direct,
-            };
-            (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
-        };
-        select_by(router, &[OWN, INAGI, SEOUL], link)
-    }
-
-    fn select_by(
-        router: &mut Router,
-        nodes: &[NodePrefix],
-        link: impl Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>,
-    ) -> Vec<Change> {
-        let pairs = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
-        let links = pairs.filter(|(from, to)| from != to);
-        let links = links.filter_map(|(from, to)| Some((from, to, link(nodes[from], nodes[to])?)));
-        router.select(nodes, links, &link, Time::ZERO).changes
-    }
-
-    fn router() -> Router {
-        Router::new(OWN, Duration::from_micros(100))
-    }
-
-    #[test]
-    fn the_lowest_path_is_chosen_and_the_direct_one_on_ties() {
-        let mut router = router();
-        select(&mut router, [4_000, 17_000, 32_000]);
-        assert_eq!(router.path(SEOUL).hops(), [INAGI, SEOUL]);
-        let mut tie = self::router();
-        select(&mut tie, [10_000, 10_000, 20_100]);
-        assert!(tie.path(SEOUL).is_direct());
-    }
-
-    #[test]
-    fn a_path_that_is_better_by_less_than_the_hysteresis_is_not_taken() {
-        let mut router = router();
-        select(&mut router, [50_000, 50_000, 100_000]);
-        assert!(select(&mut router, [47_500, 47_500, 100_000]).is_empty(), "4.9 % better");
-        assert_eq!(
-            select(&mut router, [47_000, 47_000, 100_000]),
-            [Change { to: SEOUL, cause: PathCause::Better }]
-        );
-        assert!(select(&mut router, [49_000, 50_000, 100_000]).is_empty(), "still better than direct");
-        assert_eq!(
-            select(&mut router, [50_000, 50_000, 100_000]),
-            [Change { to: SEOUL, cause: PathCause::DirectAsGood }]
-        );
-    }
-
-    #[test]
-    fn a_third_path_is_taken_although_the_direct_one_is_as_good_as_the_present_one() {
-        let other = NodePrefix(3);
-        let mut router = router();
-        let mut select = |direct: u32, through_inagi: u32, through_other: u32| {
-            let link = |from: NodePrefix, to: NodePrefix| {
-                let us = match (from.0.min(to.0), from.0.max(to.0)) {
-                    (0, 2) => direct,
-                    (1, 2) => through_inagi,
-                    (2, 3) => through_other,
-                    _ => 1_000,
-                };
-                (us != 0).then_some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
-            };
-            select_by(&mut router, &[OWN, INAGI, SEOUL, other], link);
-            router.path(SEOUL).hops().to_vec()
-        };
-        assert_eq!(select(0, 50_000, 0), [INAGI, SEOUL]);
-        assert_eq!(select(40_000, 50_000, 20_000), [other, SEOUL]);
-    }
-
-    #[test]
-    fn a_path_whose_relay_is_gone_is_dead_and_remembered() {
-        let mut router = router();
-        select(&mut router, [4_000, 17_000, 32_000]);
-        let former = router.path(SEOUL);
-        router.remove(INAGI);
-        assert!(router.path(SEOUL).is_direct(), "until the next selection");
-        let link = |_, _| Some(LinkLatency { fast_us: 32_000, slow_us: 32_000, ..LinkLatency::default() });
-        let changes = select_by(&mut router, &[OWN, SEOUL], link);
-        assert_eq!(changes, [Change { to: SEOUL, cause: PathCause::Dead }]);
-        assert_eq!(router.last_change(SEOUL).and_then(|change| change.former.clone()), Some(former));
-    }
-
-    #[test]
-    fn a_dead_path_is_left_at_once_and_for_the_direct_one_if_nothing_is_known() {
-        let mut router = router();
-        select(&mut router, [4_000, 17_000, 32_000]);
-        assert_eq!(select(&mut router, [4_000, 0, 32_000]), [Change { to: SEOUL, cause: PathCause::Dead }]);
-        assert!(router.path(SEOUL).is_direct());
-        assert_eq!(select(&mut router, [4_000, 17_000, 0]), [Change { to: SEOUL, cause: PathCause::Dead }]);
-        select(&mut router, [0, 0, 0]);
-        assert!(router.path(SEOUL).is_direct());
-    }
-}
+mod tests;

@@ -4,10 +4,11 @@
 use core::time::Duration;
 
 use crate::node::NodePrefix;
-use crate::route::Router;
+use crate::rng::Rng;
+use crate::route::{Policy, Router};
 use crate::sim::oracle::Costs;
 use crate::time::Time;
-use crate::wire::latency::LinkLatency;
+use crate::wire::latency::{LinkLatency, Transit};
 
 /// The path that a node would choose to each other one, as indices of the relays in order and the
 /// destination last; empty for the node itself.
@@ -23,9 +24,9 @@ pub fn select_paths(links: &Costs, from: usize, relay_charge: Duration) -> Vec<V
     let nodes: Vec<NodePrefix> = (0..links.len()).map(prefix).collect();
     let ends = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
     let up = ends.filter(|(from, to)| from != to);
-    let up = up.filter_map(|(from, to)| Some((from, to, link(prefix(from), prefix(to))?)));
-    let mut router = Router::new(prefix(from), relay_charge);
-    router.select(&nodes, up, link, Time::ZERO);
+    let up = up.filter_map(|(from, to)| Some((from, to, Some(link(prefix(from), prefix(to))?))));
+    let mut router = Router::new(prefix(from), relay_charge, Policy::default(), Rng::new([0; 32]));
+    router.select(&nodes, &up.collect::<Vec<_>>(), |_| Some(Transit::default()), Time::ZERO);
     let hops = |node: usize| router.path(prefix(node)).hops().iter().map(|hop| hop.0 as usize).collect();
     (0..links.len()).map(|node| if node == from { Vec::new() } else { hops(node) }).collect()
 }

@@ -247,11 +247,12 @@ struct Judge {
 
 impl Judge {
     fn new(status: &Status, index: &BTreeMap<NodeId, usize>, charge_ns: u64) -> Self {
-        let higher = costs(status, index, |link| link.fast.max(link.slow));
+        let fast = |link: &LinkStatus| Some(link.fast? + link.jitter?);
+        let higher = costs(status, index, |link| fast(link).max(link.slow));
         Judge {
             latency: status.latency.clone(),
             charge_ns,
-            fast: costs(status, index, |link| link.fast),
+            fast: costs(status, index, fast),
             slow: costs(status, index, |link| link.slow),
             best: lowest_costs(&higher, charge_ns, MAX_HOPS),
         }
@@ -272,7 +273,7 @@ fn difference(here: &[LinkStatus], elsewhere: &[LinkStatus]) -> String {
     format!("only here {only_here:?}, only elsewhere {only_elsewhere:?}")
 }
 
-/// The latency database of an engine as the oracle takes it: a round-trip time and what the loss costs.
+/// The latency database of an engine as the oracle takes it: a time, and what the loss costs.
 fn costs(
     status: &Status,
     index: &BTreeMap<NodeId, usize>,
@@ -286,8 +287,12 @@ fn costs(
     costs
 }
 
-/// What the loss of a link costs: -ln(1 - p) of 200 ms, the time after which senders usually repeat.
+/// What the loss of a link costs: -ln(1 - p) of 200 ms, the time after which senders usually repeat; nothing below a
+/// tenth.
 fn loss_ns(loss: u8) -> u64 {
+    if loss < 26 {
+        return 0;
+    }
     let kept: f64 = 1.0 - f64::from(loss.min(254)) / 255.0;
     (-kept.ln() * 200e6) as u64
 }

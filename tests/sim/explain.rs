@@ -25,9 +25,11 @@ fn sites(world: &World, path: &[leon::NodeId]) -> Vec<usize> {
 fn sums(candidate: &Candidate) -> [Option<Duration>; 2] {
     let sum = |of: fn(&leon::PathLink) -> Option<Duration>| {
         let links = candidate.links.iter().map(|link| Some(of(link)? + link.loss_charge));
-        Some(links.sum::<Option<Duration>>()? + candidate.relay_charge)
+        let skew: i64 = candidate.links.iter().map(|link| link.skew_ns).sum();
+        let sum = links.sum::<Option<Duration>>()? + candidate.relay_charge + candidate.price;
+        Some(Duration::from_nanos((sum.as_nanos() as i64 + skew).max(0) as u64))
     };
-    [sum(|link| link.fast), sum(|link| link.slow)]
+    [sum(|link| Some(link.fast? + link.jitter_charge)), sum(|link| link.slow)]
 }
 
 #[test]
@@ -71,11 +73,11 @@ fn the_last_change_says_when_why_and_from_where() -> Outcome {
     world.connect(1, 2, Link::rtt_ms(10.0));
     assert!(world.run_until(secs(120), |world| world.path(0, 2) == [1, 2])?.is_some());
     world.run_for(secs(30))?;
-    let last = explain(&world, 0, 2).last_change.expect("the path has changed");
+    let last = explain(&world, 0, 2).changes.into_iter().next().expect("the path has changed");
     assert_eq!(last.cause, PathCause::Better);
     assert_eq!(last.former.map(|path| sites(&world, &path)), Some(vec![2]));
     assert!((secs(30)..secs(31)).contains(&last.age), "{:?}", last.age);
-    let first = explain(&world, 0, 1).last_change.expect("a path was chosen");
+    let first = explain(&world, 0, 1).changes.into_iter().next().expect("a path was chosen");
     assert_eq!((first.cause, first.former), (PathCause::New, None));
     Ok(())
 }
@@ -122,7 +124,7 @@ fn links_that_are_down_and_those_that_are_new_carry_no_path() -> Outcome {
     let verdict = |path: &[usize]| candidate(&world, &explanation, path).map(|found| found.verdict);
     assert_eq!(verdict(&[3, 2]), Some(Verdict::Chosen));
     assert_eq!((verdict(&[2]), verdict(&[1, 2])), (Some(Verdict::LinkDown), Some(Verdict::LinkDown)));
-    assert_eq!(explanation.last_change.map(|change| change.cause), Some(PathCause::Dead));
+    assert_eq!(explanation.changes[0].cause, PathCause::Failover);
     world.heal();
     let is_new = |world: &World| {
         let direct = candidate(world, &explain(world, 0, 2), &[2]).expect("the direct path");
@@ -144,7 +146,7 @@ fn a_member_that_no_link_leads_to_is_tried_straight_and_then_not_at_all() -> Out
     assert!(world.run_until(secs(20), is_last_resort)?.is_some());
     world.run_until(secs(120), |world| explain(world, 0, 2).state == MemberState::Failed)?;
     let explanation = explain(&world, 0, 2);
-    assert!(explanation.chosen().is_none() && explanation.last_change.is_none());
+    assert!(explanation.chosen().is_none() && explanation.changes.is_empty());
     let verdicts: Vec<_> = explanation.candidates.iter().map(|candidate| candidate.verdict).collect();
     assert_eq!(verdicts, [Verdict::Unreachable]);
     Ok(())

@@ -4,14 +4,17 @@
 
 mod attacks;
 mod explain;
+mod failover;
 mod faults;
 mod forwarding;
 mod hostile;
 mod hosts;
 mod links;
 mod membership;
+mod noise;
 mod partition;
 mod paths;
+mod policy;
 mod properties;
 mod scale;
 mod seeds;

@@ -198,8 +198,8 @@ fn frames_flow_again_within_three_seconds_of_a_relays_death() -> Outcome {
     let frame = world.send(host, To::Host(other), 60);
     world.run_for(secs(1))?;
     assert_eq!(world.frame(frame).sites(), [2]);
-    let dead = |event: &Event| matches!(event, Event::PathChanged { cause: PathCause::Dead, .. });
-    assert!(when(&world, 0, Time::ZERO, dead).is_some());
+    let backup = |event: &Event| matches!(event, Event::PathChanged { cause: PathCause::Failover, .. });
+    assert!(when(&world, 0, Time::ZERO, backup).is_some());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use leon::{MemberState, MemberStatus, NodeId, PathLink, Status};
+use leon::{MemberState, MemberStatus, NodeId, PastChange, PathLink, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,7 +22,8 @@ pub(crate) struct Explanation {
     state: String,
     /// Best first.
     candidates: Vec<Candidate>,
-    last_change: Option<Change>,
+    /// The last changes of the path, the latest first.
+    changes: Vec<Change>,
 }
 
 /// A path that frames take or could take.
@@ -38,6 +39,13 @@ struct Candidate {
     fast_cost_ms: Option<f64>,
     slow_cost_ms: Option<f64>,
     relay_charge_ms: f64,
+    /// What the operator adds for its relays and links.
+    price_ms: f64,
+    /// What is held against it lately.
+    penalty_ms: f64,
+    /// How much less it would have to cost for frames to take it.
+    gap_ms: Option<f64>,
+    is_backup: bool,
     links: Vec<Link>,
 }
 
@@ -51,12 +59,14 @@ struct Link {
     fast_ms: Option<f64>,
     slow_ms: Option<f64>,
     loss_charge_ms: f64,
+    jitter_charge_ms: f64,
+    skew_ms: f64,
     /// Answered pings, and the age of the last; `None` for links between others.
     samples: Option<u32>,
     age_s: Option<f64>,
 }
 
-/// The last change of the path.
+/// A change of the path.
 #[derive(Debug, Deserialize, Serialize)]
 struct Change {
     age_s: f64,
@@ -105,18 +115,23 @@ impl Explanation {
             fast_cost_ms: candidate.fast_cost.map(millis),
             slow_cost_ms: candidate.slow_cost.map(millis),
             relay_charge_ms: millis(candidate.relay_charge),
+            price_ms: millis(candidate.price),
+            penalty_ms: millis(candidate.penalty),
+            gap_ms: candidate.gap.map(millis),
+            is_backup: candidate.is_backup,
             links: candidate.links.iter().map(|link| Link::new(link, name)).collect(),
+        };
+        let change = |change: &PastChange| Change {
+            age_s: seconds(change.age),
+            cause: word(change.cause),
+            former: change.former.as_deref().map(path),
         };
         Explanation {
             name: explanation.name.clone(),
             id: explanation.to.to_string(),
             state: explanation.state.name().to_owned(),
             candidates: explanation.candidates.iter().map(candidate).collect(),
-            last_change: explanation.last_change.as_ref().map(|change| Change {
-                age_s: seconds(change.age),
-                cause: word(change.cause),
-                former: change.former.as_deref().map(path),
-            }),
+            changes: explanation.changes.iter().map(change).collect(),
         }
     }
 }
@@ -130,18 +145,22 @@ impl Link {
             fast_ms: link.fast.map(millis),
             slow_ms: link.slow.map(millis),
             loss_charge_ms: millis(link.loss_charge),
+            jitter_charge_ms: millis(link.jitter_charge),
+            skew_ms: thousandths(link.skew_ns as f64 / 1e6),
             samples: link.probe.map(|probe| probe.samples),
             age_s: link.probe.and_then(|probe| probe.age).map(seconds),
         }
     }
 
-    fn row(&self) -> [String; 7] {
+    fn row(&self) -> [String; 9] {
         [
             format!("{} - {}", self.from, self.to),
             self.state.clone(),
             ms(self.fast_ms),
             ms(self.slow_ms),
             ms(Some(self.loss_charge_ms)),
+            ms(Some(self.jitter_charge_ms)),
+            ms(Some(self.skew_ms)),
             self.samples.map_or_else(|| "-".to_owned(), |samples| samples.to_string()),
             self.age_s.map_or_else(|| "-".to_owned(), |age| format!("{age:.1}")),
         ]
@@ -149,13 +168,16 @@ impl Link {
 }
 
 impl Candidate {
-    fn row(&self) -> [String; 5] {
+    fn row(&self) -> [String; 8] {
         [
             describe_path(&self.path),
             ms(self.fast_cost_ms),
             ms(self.slow_cost_ms),
             ms(Some(self.relay_charge_ms)),
-            self.why.clone(),
+            ms(Some(self.price_ms)),
+            ms(Some(self.penalty_ms)),
+            ms(self.gap_ms),
+            if self.is_backup { format!("{}; the backup", self.why) } else { self.why.clone() },
         ]
     }
 }
@@ -174,15 +196,16 @@ pub(crate) fn show(arguments: &ExplainArgs) -> anyhow::Result<()> {
 }
 
 fn for_people(explanation: &Explanation) -> String {
-    let Explanation { name, id, state, candidates, last_change } = explanation;
-    let change = last_change.as_ref().map_or_else(String::new, |change| {
+    let Explanation { name, id, state, candidates, changes } = explanation;
+    let change = |change: &Change| {
         let former = change
             .former
             .as_deref()
             .map_or_else(String::new, |path| format!(", before: {}", describe_path(path)));
-        format!("\nlast change: {:.1} s ago ({}{former})", change.age_s, change.cause)
-    });
-    let headers = ["PATH", ">FAST ms", ">SLOW ms", ">RELAYS ms", "WHY"];
+        format!("\nchanged {:.1} s ago ({}{former})", change.age_s, change.cause)
+    };
+    let changes: String = changes.iter().map(change).collect();
+    let headers = ["PATH", ">FAST ms", ">SLOW ms", ">RELAYS ms", ">PRICE ms", ">HELD ms", ">GAP ms", "WHY"];
     let paths = render(headers, candidates.iter().map(Candidate::row));
     let mut links: Vec<Link> = Vec::new();
     for link in candidates.iter().flat_map(|candidate| &candidate.links) {
@@ -190,9 +213,10 @@ fn for_people(explanation: &Explanation) -> String {
             links.push(link.clone());
         }
     }
-    let headers = ["LINK", "STATE", ">FAST ms", ">SLOW ms", ">LOSS ms", ">ANSWERS", ">AGE s"];
+    let headers =
+        ["LINK", "STATE", ">FAST ms", ">SLOW ms", ">LOSS ms", ">JITTER ms", ">SKEW ms", ">ANSWERS", ">AGE s"];
     let links = render(headers, links.iter().map(Link::row));
-    format!("{name} (id {id}): {state}{change}\n\n{paths}\n\n{links}")
+    format!("{name} (id {id}): {state}{changes}\n\n{paths}\n\n{links}")
 }
 
 /// What the library serialises a value to. Its enums cannot fail.
@@ -254,6 +278,8 @@ mod tests {
             fast_ms: Some(fast_ms),
             slow_ms: Some(fast_ms),
             loss_charge_ms: 0.0,
+            jitter_charge_ms: 0.0,
+            skew_ms: 0.0,
             samples,
             age_s: samples.map(|_| 0.5),
         };
@@ -264,6 +290,10 @@ mod tests {
             fast_cost_ms: Some(21.1),
             slow_cost_ms: None,
             relay_charge_ms: 0.1,
+            price_ms: 0.0,
+            penalty_ms: 0.0,
+            gap_ms: None,
+            is_backup: false,
             links,
         };
         let detour = vec![link("fujisawa", "inagi", 4.0, Some(30)), link("inagi", "seoul", 17.0, None)];
@@ -275,14 +305,14 @@ mod tests {
                 candidate(&["inagi", "seoul"], "frames take it", detour.clone()),
                 candidate(&["seoul"], "costs more on both estimates", detour),
             ],
-            last_change: Some(Change {
+            changes: vec![Change {
                 age_s: 12.34,
                 cause: "better".to_owned(),
                 former: Some(vec!["seoul".to_owned()]),
-            }),
+            }],
         };
         let text = for_people(&explanation);
-        assert!(text.contains("last change: 12.3 s ago (better, before: direct)"), "{text}");
+        assert!(text.contains("changed 12.3 s ago (better, before: direct)"), "{text}");
         assert!(text.contains("via inagi") && text.contains("costs more on both estimates"), "{text}");
         assert_eq!(text.matches("inagi - seoul").count(), 1, "each link once: {text}");
     }

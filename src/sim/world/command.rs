@@ -8,7 +8,7 @@ use crate::sim::check::Violation;
 use crate::sim::host::To;
 use crate::sim::site::SiteState;
 use crate::sim::world::{Forgeries, Happening, World};
-use crate::{ConfigError, FrameIn, Host, HostError, MacAddr, NodeId, Segment};
+use crate::{ConfigError, FrameIn, Host, HostError, MacAddr, NodeId, Policy, Segment};
 
 /// Commands to sites, hosts and strangers. What they set off happens when the world runs.
 impl World {
@@ -117,6 +117,17 @@ impl World {
     pub fn forget_frames(&mut self) {
         self.ledger.clear();
         self.hosts.iter_mut().for_each(|host| host.received.clear());
+    }
+
+    /// The site's operator wants other paths from now on.
+    ///
+    /// # Errors
+    ///
+    /// What the site's engine says; nothing happens if the site does not run.
+    pub fn set_policy(&mut self, site: usize, policy: &Policy) -> Result<(), ConfigError> {
+        let mut result = Ok(());
+        self.call(site, |engine, _, now, outbox| result = engine.set_policy(policy, now, outbox));
+        result
     }
 
     /// The host sends a frame of `len` bytes, or the shortest that can be told apart if that is longer. Returns its

@@ -185,6 +185,8 @@ fn what_is_repeated_from_elsewhere_moves_nobody_and_is_answered_with_less() -> O
     let elsewhere: SocketAddr = "192.0.2.66:4747".parse().expect("an address");
     let (mut world, tape) = heard()?;
     let tape = tape.borrow().clone();
+    // What is on its way still arrives from where it came.
+    world.run_for(ms(50))?;
     for life in 0..3 {
         for kind in TRANSPORT..=RESPONSE {
             let heard: Vec<Heard> =

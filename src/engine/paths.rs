@@ -1,0 +1,114 @@
+//! When paths are chosen, and what follows: members that are back or out of reach, events, a new snapshot.
+
+use core::time::Duration;
+
+use crate::config;
+use crate::engine::control::Control;
+use crate::engine::event::Event;
+use crate::latency::{Latency, LinkState};
+use crate::node::NodePrefix;
+use crate::route::{Change, Database, Failover, Policy};
+use crate::time::Time;
+use crate::wire::latency::{LinkLatency, Transit};
+use crate::wire::record::Record;
+
+/// Paths are chosen this long after a change, a quarter more or less: changes come in bursts, and nodes that all choose
+/// at the same moment all make the same choice.
+const SELECT_DELAY: Duration = Duration::from_millis(200);
+
+impl Database for Latency {
+    fn link(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
+        // The node at its far end may just not have told that it is down.
+        let is_down = matches!(self.entry(to, from), Some(None));
+        self.link(from, to).filter(|_| !is_down)
+    }
+
+    fn transit(&self, relay: NodePrefix) -> Option<Transit> {
+        self.transit(relay)
+    }
+}
+
+impl Control {
+    /// Chooses all paths anew.
+    pub(super) fn select_paths(&mut self, now: Time) {
+        let members = self.live_members();
+        let table = self.latency.table();
+        let selection =
+            self.router.select(&table.nodes, &table.entries, |node| self.latency.transit(node), now);
+        self.select_at = selection.again_at;
+        let is_reached = |member: &&NodePrefix| selection.unreachable.binary_search(member).is_err();
+        let reached: Vec<NodePrefix> = members.iter().filter(is_reached).copied().collect();
+        let is_back = |record: &&Record| {
+            let (prefix, incarnation) = (record.id.prefix(), record.version.incarnation);
+            reached.iter().any(|member| self.latency.is_linked(*member, prefix, incarnation))
+        };
+        let back = self.membership.failed().filter(is_back);
+        let back: Vec<_> = back.map(|record| (record.id.prefix(), record.id, record.locator)).collect();
+        for (prefix, id, locator) in back {
+            // A row is hearsay: without keys, it is only worth asking the node itself.
+            if self.sessions.keys(prefix).is_some() {
+                self.membership.revive(prefix, now);
+            } else {
+                self.sessions.contact(id, locator, None, now);
+            }
+        }
+        for member in members {
+            let is_unreachable = selection.unreachable.binary_search(&member).is_ok()
+                && self.latency.link_state(member) == Some(LinkState::Down);
+            self.membership.set_reachable(member, !is_unreachable, now);
+        }
+        self.tell_changes(selection.changes);
+    }
+
+    /// Replaces what the operator wants of paths.
+    pub(super) fn set_policy(&mut self, policy: &config::Policy, now: Time) {
+        self.router.set_policy(Policy::new(policy));
+        self.select_at = now;
+    }
+
+    /// Has paths chosen anew soon: after the first of a burst of changes, so a few times in a round of measurement
+    /// at most, and not at the moment when all others do.
+    pub(super) fn select_soon(&mut self, now: Time) {
+        if self.select_at > now + SELECT_DELAY + SELECT_DELAY / 4 {
+            self.select_at = now + self.rng.within(SELECT_DELAY, 4);
+        }
+    }
+
+    /// The own link to a member is down: what is sent over it takes the backup from now on. Where there is none, nothing
+    /// is hurried: whoever has no other way may just be slow to answer, and is not to be given up the sooner.
+    pub(super) fn lose_own_link(&mut self, to: NodePrefix, now: Time) {
+        let own = self.membership.own().id.prefix();
+        let failover = self.router.lose_link(own, to, &self.latency, now);
+        self.follow(Failover { is_urgent: false, ..failover }, now);
+    }
+
+    /// A link between others is down: what is sent over it takes the backup from now on.
+    pub(super) fn lose_far_link(&mut self, from: NodePrefix, to: NodePrefix, now: Time) {
+        let failover = self.router.lose_link(from, to, &self.latency, now);
+        self.follow(failover, now);
+    }
+
+    /// A member is gone, and no relay any more.
+    pub(super) fn lose_relay(&mut self, member: NodePrefix, now: Time) {
+        let failover = self.router.remove(member, &self.latency, now);
+        self.follow(failover, now);
+    }
+
+    fn follow(&mut self, failover: Failover, now: Time) {
+        if failover.is_urgent {
+            self.select_at = now;
+        } else {
+            self.select_soon(now);
+        }
+        self.tell_changes(failover.changes);
+    }
+
+    fn tell_changes(&mut self, changes: Vec<Change>) {
+        for Change { to, cause } in changes {
+            self.is_unpublished = true;
+            let path = self.ids_of(&self.router.path(to));
+            let event = self.name_of(to).map(|(id, _)| Event::PathChanged { to: id, path, cause });
+            self.outbox.events.extend(event);
+        }
+    }
+}
