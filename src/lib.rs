@@ -127,7 +127,7 @@ pub mod sim;
 pub use base64::KeyError;
 #[cfg(feature = "text")]
 pub use config::TextError;
-pub use config::{Cipher, Config, Keys, PathPart, Policy, Security};
+pub use config::{Bulk, Cipher, Config, Keys, PathPart, Policy, Security};
 pub use engine::{
     Candidate, Datagram, DatagramIn, Engine, Event, Explanation, Forwarder, Frame, FrameIn, HostStatus,
     LinkState, LinkStatus, MemberStatus, PastChange, PathLink, Probe, Sink, Status, Verdict,

@@ -15,7 +15,7 @@ use crate::error::ConfigError;
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
 use crate::time::nanos;
-pub use policy::{MAX_POLICY_ENTRIES, MAX_PRICE, PathPart, Policy};
+pub use policy::{Bulk, MAX_POLICY_ENTRIES, MAX_PRICE, PathPart, Policy};
 #[cfg(feature = "text")]
 pub use text::TextError;
 
@@ -141,6 +141,8 @@ pub struct Config {
     pub relay_charge: Duration,
     /// What this node's paths are to be, whatever the latencies. Default: nothing in particular.
     pub policy: Policy,
+    /// Which frames are bulk traffic. Default: none, all take the path with the lowest latency.
+    pub bulk: Bulk,
     /// Whether this node relays for others. One that does not is on no path but its own. Default true.
     pub transit: bool,
     /// Datagrams per second that this node can relay for all members together, 1 to 10^9: as it comes near to that,
@@ -175,6 +177,7 @@ impl Config {
             ping_interval: Duration::from_secs(1),
             relay_charge: Duration::from_micros(100),
             policy: Policy::default(),
+            bulk: Bulk::default(),
             transit: true,
             relay_capacity: 1_000_000,
             relay_limit: 1_000_000,
@@ -222,6 +225,7 @@ impl Config {
         range("ping_interval in milliseconds", millis(self.ping_interval), 100, 60_000)?;
         range("relay_charge in nanoseconds", nanos(self.relay_charge), 0, 1_000_000_000)?;
         self.policy.validate()?;
+        self.bulk.validate()?;
         range("relay_capacity", u64::from(self.relay_capacity), 1, 1_000_000_000)?;
         range("relay_limit", u64::from(self.relay_limit), 1, 1_000_000_000)?;
         range("flood_limit", u64::from(self.flood_limit), 1, 1_000_000_000)
@@ -246,6 +250,7 @@ impl fmt::Debug for Config {
             .field("ping_interval", &self.ping_interval)
             .field("relay_charge", &self.relay_charge)
             .field("policy", &self.policy)
+            .field("bulk", &self.bulk)
             .field("transit", &self.transit)
             .field("relay_capacity", &self.relay_capacity)
             .field("relay_limit", &self.relay_limit)

@@ -12,6 +12,33 @@ pub const MAX_POLICY_ENTRIES: usize = 1024;
 /// Highest price: beyond it a path is only taken if there is no other.
 pub const MAX_PRICE: Duration = Duration::from_secs(10);
 
+/// The marks of frames for which throughput counts more than latency. They take paths of their own: direct, unless
+/// another path promises half as much again by its loss, its round-trip time and the load of its relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bulk {
+    /// Code points of differentiated services in IPv4 and IPv6, 0 to 63: CS1 is 8 (RFC 3662), LE 1 (RFC 8622).
+    pub dscp: BTreeSet<u8>,
+    /// Priority code points of the outermost VLAN tag, 0 to 7: background is 1 (IEEE 802.1Q).
+    pub pcp: BTreeSet<u8>,
+}
+
+impl Bulk {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dscp.is_empty() && self.pcp.is_empty()
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let most = |field, marks: &BTreeSet<u8>, high| match marks.last() {
+            Some(&last) if last > high => {
+                Err(ConfigError::Range { field, value: last.into(), low: 0, high: high.into() })
+            }
+            _ => Ok(()),
+        };
+        most("bulk_dscp", &self.dscp, 63)?;
+        most("bulk_pcp", &self.pcp, 7)
+    }
+}
+
 /// A part of paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathPart {

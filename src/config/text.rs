@@ -9,7 +9,7 @@ use core::time::Duration;
 use serde::Deserialize;
 
 use crate::config::value::{List, Mode, Pin, Price, Switch, Value, without_text};
-use crate::config::{Cipher, Config, Keys, PathPart, Policy, Security};
+use crate::config::{Bulk, Cipher, Config, Keys, PathPart, Policy, Security};
 use crate::error::ConfigError;
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
@@ -122,6 +122,8 @@ struct Fields {
     pins: Option<List<Pin>>,
     avoid: Option<List<PathPart>>,
     prices_us: Option<List<Price>>,
+    bulk_dscp: Option<List<u8>>,
+    bulk_pcp: Option<List<u8>>,
     transit: Option<Value<Switch>>,
     relay_capacity: Option<Value<u32>>,
     relay_limit: Option<Value<u32>>,
@@ -155,6 +157,8 @@ impl Fields {
             avoid: elements(self.avoid).collect(),
             prices: elements(self.prices_us).map(|Price { part, price }| (part, price)).collect(),
         };
+        config.bulk =
+            Bulk { dscp: elements(self.bulk_dscp).collect(), pcp: elements(self.bulk_pcp).collect() };
         if let Some(List(seeds)) = self.seeds {
             config.seeds = seeds;
         }

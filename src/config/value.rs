@@ -212,6 +212,7 @@ macro_rules! whole_number {
 }
 
 whole_number! {
+    u8: "a whole number of 0 to 255",
     u16: "a whole number of 0 to 65535",
     u32: "a whole number of 0 to 4294967295",
     u64: "a whole number",

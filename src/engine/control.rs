@@ -101,7 +101,8 @@ impl Control {
             sessions: Sessions::new(config, rng.fork()),
             membership: Membership::new(config, rng.fork()),
             latency: Latency::new(own, config.ping_interval, config.max_members, latency_rng),
-            router: Router::new(own.0, config.relay_charge, Policy::new(&config.policy), rng.fork()),
+            router: Router::new(own.0, config.relay_charge, Policy::new(&config.policy), rng.fork())
+                .with_bulk(!config.bulk.is_empty()),
             hosts: Hosts::new(own.0, &config.segments, capacity),
             connections: BTreeMap::new(),
             limits: BTreeMap::new(),
@@ -404,6 +405,7 @@ impl Control {
             locator: record.locator,
             proven_address: self.sessions.proven_address(prefix),
             path: self.chosen_path(prefix),
+            bulk_path: self.bulk_path(prefix),
             segments: record.segments.clone(),
         })
     }

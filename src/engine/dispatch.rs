@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use crate::config::MAX_HOPS;
 use crate::engine::control::Control;
 use crate::node::{NodePrefix, Segment};
-use crate::route::Cost;
+use crate::route::{Cost, Path};
 use crate::session::{self, Arrival, Ends, Keys, Route, SealedPath};
 use crate::stats::Counter;
 use crate::time::Time;
@@ -172,6 +172,11 @@ impl Control {
         self.sealed(to, &self.chosen_way(to)?)
     }
 
+    /// The path that bulk traffic to a live member takes, if that is another one.
+    pub(super) fn bulk_path(&self, to: NodePrefix) -> Option<SealedPath> {
+        self.sealed(to, &self.way_along(self.router.bulk_path(to)?)?)
+    }
+
     fn sealed(&self, to: NodePrefix, way: &Way) -> Option<SealedPath> {
         let keys = self.sessions.keys(to)?;
         let fields = self.fields(TYPE_TRANSPORT, keys.epoch_out);
@@ -252,11 +257,14 @@ impl Control {
 
     /// The way that frames to a live member take.
     fn chosen_way(&self, to: NodePrefix) -> Option<Way> {
-        let locator = self.membership.list().alive(to)?.locator;
-        let path = self.router.path(to);
-        let (_, relays) = path.hops().split_last()?;
+        self.way_along(&self.router.path(to))
+    }
+
+    fn way_along(&self, path: &Path) -> Option<Way> {
+        let (to, relays) = path.hops().split_last()?;
+        let locator = self.membership.list().alive(*to)?.locator;
         if relays.is_empty() {
-            let next = self.sessions.address(to).unwrap_or(locator);
+            let next = self.sessions.address(*to).unwrap_or(locator);
             return Some(Way::straight(locator, next));
         }
         self.relayed_way(relays, locator)

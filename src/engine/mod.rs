@@ -5,6 +5,7 @@
 //! a [`Forwarder`] of its own.
 
 mod alarm;
+mod bulk;
 mod control;
 mod demand;
 mod dispatch;
@@ -53,6 +54,7 @@ use crate::stats::CounterSet;
 use crate::time::Time;
 use crate::wire;
 use alarm::Alarms;
+use bulk::BulkMarks;
 use control::Control;
 use lent::Lent;
 use meter::RelayMeter;
@@ -106,6 +108,7 @@ pub(crate) struct Shared {
     /// That of nodes with security none.
     unsealed: OuterKey,
     passage: Passage,
+    bulk: BulkMarks,
     meter: Arc<RelayMeter>,
     mismatch_limit: RateLimit,
     /// What people are told of the hosts of the local network.
@@ -151,6 +154,7 @@ impl Engine {
                 outer: OuterKey::of(&config.security),
                 unsealed: OuterKey::unsealed(),
                 passage: Passage::new(),
+                bulk: BulkMarks::new(&config.bulk),
                 meter: Arc::clone(&control.meter),
                 mismatch_limit: RateLimit::every(MISMATCH_INTERVAL_NS),
                 alarms: Arc::clone(&control.alarms),

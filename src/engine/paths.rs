@@ -57,6 +57,7 @@ impl Control {
                 && self.latency.link_state(member) == Some(LinkState::Down);
             self.membership.set_reachable(member, !is_unreachable, now);
         }
+        self.is_unpublished |= selection.has_other_bulk;
         self.tell_changes(selection.changes);
     }
 
@@ -100,6 +101,7 @@ impl Control {
         } else {
             self.select_soon(now);
         }
+        self.is_unpublished |= failover.has_lost_bulk;
         self.tell_changes(failover.changes);
     }
 

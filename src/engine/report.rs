@@ -56,6 +56,7 @@ impl Control {
             path: if is_alive { self.ids_of(&path) } else { Vec::new() },
             path_cost: cost(&path),
             direct_cost: cost(&Path::direct(prefix)),
+            bulk_path: self.router.bulk_path(prefix).map_or_else(Vec::new, |path| self.ids_of(path)),
         }
     }
 

@@ -10,10 +10,10 @@ use crate::engine::{Datagram, FrameIn, Sink};
 use crate::forward::fdb::Place;
 use crate::host::Host;
 use crate::rng::Rng;
-use crate::session::{Ends, SHARED_TAIL_LEN, SharedSeal};
+use crate::session::{Ends, SHARED_TAIL_LEN, SealedPath, SharedSeal};
 use crate::stats::Counter;
 use crate::time::Time;
-use crate::wire::ethernet::Addresses;
+use crate::wire::ethernet::{Addresses, Priority};
 use crate::wire::{KIND_FRAME, SEALED_PREFIX_LEN, TAG_LEN, max_payload};
 
 /// A frame of at least so many bytes that goes to at least so many members is sealed once for all; else it costs
@@ -76,7 +76,9 @@ impl View {
         ends: &mut Pool<Box<Ends>>,
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
-        let path = member.path.as_ref().ok_or(Counter::KeysExpired)?;
+        let is_bulk = |_: &&SealedPath| self.shared.bulk.has(Priority::of(frame.bytes));
+        let path = member.bulk_path.as_ref().filter(is_bulk).or(member.path.as_ref());
+        let path = path.ok_or(Counter::KeysExpired)?;
         let len = path.header_len() + SEALED_PREFIX_LEN + frame.bytes.len() + TAG_LEN;
         if len > max_payload(self.shared.underlay_mtu, path.widest) {
             return Err(Counter::FrameTooLong);

@@ -38,6 +38,8 @@ pub(crate) struct Member {
     pub(crate) proven_address: Option<SocketAddr>,
     /// The chosen path to it; `None` while there are no keys for it.
     pub(crate) path: Option<SealedPath>,
+    /// The path for bulk traffic, if that is another one.
+    pub(crate) bulk_path: Option<SealedPath>,
     /// Segments it serves.
     pub(crate) segments: Vec<Segment>,
 }

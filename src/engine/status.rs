@@ -81,6 +81,8 @@ pub struct MemberStatus {
         serde(rename = "direct_cost_ns", serialize_with = "crate::time::ns::option")
     )]
     pub direct_cost: Option<Duration>,
+    /// The path that bulk traffic for it takes, as `path`; empty if that is the same.
+    pub bulk_path: Vec<NodeId>,
 }
 
 /// One directed entry of the latency database.

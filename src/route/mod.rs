@@ -5,6 +5,7 @@
 //! how latencies are measured or frames sent.
 
 mod backup;
+mod bulk;
 mod candidates;
 mod cost;
 mod dijkstra;
@@ -23,6 +24,7 @@ use crate::node::NodePrefix;
 use crate::rng::Rng;
 use crate::time::{Time, nanos};
 use crate::wire::latency::{LinkLatency, Transit};
+use bulk::BulkChoice;
 pub(crate) use candidates::{Candidate, Standing};
 use cost::Charges;
 pub(crate) use cost::{Cost, Database};
@@ -51,6 +53,8 @@ pub(crate) struct Selection {
     pub(crate) changes: Vec<Change>,
     /// Members that no links lead to, by however many relays.
     pub(crate) unreachable: Vec<NodePrefix>,
+    /// Some path for bulk traffic is another one now.
+    pub(crate) has_other_bulk: bool,
     /// When paths are to be chosen anew even if no latency changes.
     pub(crate) again_at: Time,
 }
@@ -60,6 +64,8 @@ pub(crate) struct Selection {
 pub(crate) struct Failover {
     /// The paths that have changed to their backups.
     pub(crate) changes: Vec<Change>,
+    /// Some path for bulk traffic is lost: it takes that of all others.
+    pub(crate) has_lost_bulk: bool,
     /// Some path had no backup: paths are to be chosen anew at once.
     pub(crate) is_urgent: bool,
 }
@@ -84,6 +90,8 @@ struct Choice {
     history: History,
     /// When it leaves its relay, which is overloaded.
     leave_at: Option<Time>,
+    /// What bulk traffic takes.
+    bulk: Option<Path>,
 }
 
 /// What is to be done about the path to a member.
@@ -103,6 +111,8 @@ pub(crate) struct Router {
     choices: BTreeMap<NodePrefix, Choice>,
     penalties: Penalties,
     rng: Rng,
+    /// Bulk traffic has paths of its own.
+    has_bulk: bool,
 }
 
 impl Router {
@@ -114,7 +124,13 @@ impl Router {
             choices: BTreeMap::new(),
             penalties: Penalties::default(),
             rng,
+            has_bulk: false,
         }
+    }
+
+    /// The same with paths of their own for bulk traffic.
+    pub(crate) fn with_bulk(self, has_bulk: bool) -> Self {
+        Router { has_bulk, ..self }
     }
 
     /// Replaces what the operator wants; it counts from the next selection on.
@@ -133,6 +149,12 @@ impl Router {
     /// The path that frames take when the present one fails, if there is one.
     pub(crate) fn backup(&self, to: NodePrefix) -> Option<&Path> {
         self.choices.get(&to)?.backup.as_ref()
+    }
+
+    /// The path that bulk traffic for a member takes, if it is another one.
+    pub(crate) fn bulk_path(&self, to: NodePrefix) -> Option<&Path> {
+        let choice = self.choices.get(&to)?;
+        choice.bulk.as_ref().filter(|bulk| !matches!(&choice.present, Present::Path(path) if path == *bulk))
     }
 
     /// The last changes of the path to a member, the latest first.
@@ -206,6 +228,7 @@ impl Router {
         };
         for choice in self.choices.values_mut() {
             choice.backup.take_if(|path| is_lost(path));
+            failover.has_lost_bulk |= choice.bulk.take_if(|path| is_lost(path)).is_some();
         }
         let affected = self.choices.iter_mut().filter(|(_, choice)| has_lost(choice));
         for to in affected.map(|(to, _)| *to).collect::<Vec<_>>() {
@@ -227,7 +250,12 @@ impl Router {
         now: Time,
     ) -> Selection {
         self.penalties.expire(now);
-        let mut selection = Selection { changes: Vec::new(), unreachable: Vec::new(), again_at: Time::NEVER };
+        let mut selection = Selection {
+            changes: Vec::new(),
+            unreachable: Vec::new(),
+            has_other_bulk: false,
+            again_at: Time::NEVER,
+        };
         let table = Table::new(nodes, links, transit);
         let Some(source) = table.place(self.own) else { return selection };
         let edges = self.edges(&table, source);
@@ -265,7 +293,35 @@ impl Router {
                 choice.backup = backup.map(path);
             }
         }
+        if self.has_bulk {
+            selection.has_other_bulk = self.select_bulk(&table, source);
+        }
         selection
+    }
+
+    /// Chooses the paths for bulk traffic anew; true if one has changed. A pin is for bulk traffic, too.
+    fn select_bulk(&mut self, table: &Table<'_>, source: usize) -> bool {
+        let may_relay = |place: usize| {
+            let is_avoided = self.charges.policy.avoids(table.nodes[place]);
+            !is_avoided && table.transits[place].is_some_and(|transit| !is_full(transit.load))
+        };
+        let relayed = bulk::best_relays(table, source, may_relay);
+        let slowness = |path: &Path| bulk::slowness(self.own, path, table);
+        let mut has_changed = false;
+        for (to, relayed) in table.nodes.iter().zip(relayed) {
+            let is_pinned = self.charges.policy.pin(*to).is_some();
+            let Some(choice) = self.choices.get_mut(to) else { continue };
+            let present = choice.bulk.as_ref().filter(|path| !path.is_direct()).and_then(slowness);
+            let next = match bulk::choose(present, slowness(&Path::direct(*to)), relayed) {
+                _ if is_pinned => None,
+                BulkChoice::Keep => continue,
+                BulkChoice::Direct => Some(Path::direct(*to)),
+                BulkChoice::Relay(relay) => Some(Path::new([table.nodes[relay], *to].into_iter().collect())),
+            };
+            has_changed |= choice.bulk != next;
+            choice.bulk = next;
+        }
+        has_changed
     }
 
     /// The links that are up, with what they count for in the order of paths.
@@ -330,15 +386,15 @@ impl Router {
     }
 
     fn change(&mut self, to: NodePrefix, path: Path, cause: PathCause, at: Time) {
-        let (mut history, former) = match self.choices.remove(&to) {
-            Some(Choice { present: Present::Path(path) | Present::Lost(path), history, .. }) => {
-                (history, Some(path))
+        let (mut history, bulk, former) = match self.choices.remove(&to) {
+            Some(Choice { present: Present::Path(path) | Present::Lost(path), history, bulk, .. }) => {
+                (history, bulk, Some(path))
             }
-            None => (History::default(), None),
+            None => (History::default(), None, None),
         };
         history.push(PastChange { at, cause, former });
         let present = Present::Path(path);
-        let choice = Choice { present, backup: None, lowest: None, history, leave_at: None };
+        let choice = Choice { present, backup: None, lowest: None, history, leave_at: None, bulk };
         self.choices.insert(to, choice);
     }
 

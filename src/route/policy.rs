@@ -45,6 +45,11 @@ impl Policy {
         self.pins.get(&to)
     }
 
+    /// True if a relay is only to be taken where no other way leads.
+    pub(super) fn avoids(&self, relay: NodePrefix) -> bool {
+        self.of_relay(relay) >= AVOIDED
+    }
+
     pub(super) fn of_relay(&self, relay: NodePrefix) -> i64 {
         self.relays.get(&relay).copied().unwrap_or_default()
     }

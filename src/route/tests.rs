@@ -205,6 +205,27 @@ fn a_relay_that_many_want_is_neither_trampled_nor_deserted() {
 }
 
 #[test]
+fn bulk_traffic_goes_straight_where_a_relay_gains_little_and_around_a_lossy_link() {
+    let nodes = [OWN, INAGI, SEOUL];
+    let no_load = |_| Some(Transit::default());
+    let links = |loss| -> Vec<KnownLink> {
+        let mut links = links_of(|one, other| if (one, other) == (0, 2) { 32_000 } else { 11_000 });
+        for (_, _, link) in links.iter_mut().filter(|(from, to, _)| (*from, *to) == (0, 2)) {
+            *link = link.map(|link| LinkLatency { loss, ..link });
+        }
+        links
+    };
+    let mut router = router().with_bulk(true);
+    router.select(&nodes, &links(0), no_load, at(0));
+    assert_eq!(router.path(SEOUL).hops(), [INAGI, SEOUL]);
+    assert_eq!(router.bulk_path(SEOUL).map(Path::hops), Some(&[SEOUL][..]), "it would be 1.45 times as fast");
+    assert!(router.select(&nodes, &links(51), no_load, at(1)).has_other_bulk);
+    assert_eq!(router.bulk_path(SEOUL), None, "the same path for all");
+    let nothing = |_, _| None;
+    assert!(router.lose_link(INAGI, SEOUL, &nothing, at(2)).has_lost_bulk);
+}
+
+#[test]
 fn a_node_that_carries_no_transit_is_on_no_path_but_its_own() {
     let nodes = [OWN, INAGI, SEOUL];
     let links = links_of(|one, other| if (one, other) == (0, 2) { 40_000 } else { 10_000 });

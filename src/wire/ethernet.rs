@@ -39,9 +39,65 @@ impl Addresses {
     }
 }
 
+/// How urgent a frame is, as its sender has marked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Priority {
+    /// The priority code point of the outermost VLAN tag, 0 to 7; `None` without one.
+    pub(crate) pcp: Option<u8>,
+    /// The DSCP of IPv4 (RFC 2474) or IPv6, 0 to 63, behind at most two VLAN tags; `None` otherwise.
+    pub(crate) dscp: Option<u8>,
+}
+
+impl Priority {
+    /// Reads what a frame has, which may be cut anywhere.
+    pub(crate) fn of(frame: &[u8]) -> Self {
+        let mut priority = Priority::default();
+        let mut rest = frame.get(ETHERNET_LEN - 2..).unwrap_or_default();
+        for _ in 0..2 {
+            let [t0, t1, tag, _, ..] = *rest else { break };
+            if ![TPID_8021Q, TPID_8021AD].contains(&[t0, t1]) {
+                break;
+            }
+            priority.pcp.get_or_insert(tag >> 5);
+            rest = rest.get(VLAN_TAG_LEN..).unwrap_or_default();
+        }
+        priority.dscp = match *rest {
+            [0x08, 0x00, _, class, ..] => Some(class >> 2),
+            [0x86, 0xdd, high, low, ..] => Some((high << 4 | low >> 4) >> 2),
+            _ => None,
+        };
+        priority
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_priority_is_that_of_the_outermost_tag_and_of_the_ip_header() {
+        let of = |types: &[u8]| {
+            let frame = [&[0; 12][..], types].concat();
+            let Priority { pcp, dscp } = Priority::of(&frame);
+            (pcp, dscp)
+        };
+        assert_eq!(of(&[0x08, 0x00, 0x45, 8 << 2 | 1]), (None, Some(8)));
+        assert_eq!(of(&[0x86, 0xdd, 0x6b, 0x80]), (None, Some(46)));
+        assert_eq!(of(&[0x81, 0x00, 0x20, 0x05, 0x08, 0x00, 0x45, 0x20]), (Some(1), Some(8)));
+        assert_eq!(
+            of(&[0x88, 0xa8, 0xe0, 0x05, 0x81, 0x00, 0x20, 0x05, 0x86, 0xdd, 0x60, 0x40]),
+            (Some(7), Some(1))
+        );
+        assert_eq!(of(&[0x08, 0x06, 0x00, 0x01]), (None, None), "ARP");
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_has_a_priority_or_none() {
+        let frame = [&[0; 12][..], &[0x81, 0x00, 0x20, 0x05, 0x08, 0x00, 0x45, 0x20]].concat();
+        for len in 0..frame.len() {
+            assert_eq!(Priority::of(&frame[..len]).dscp, None);
+        }
+    }
 
     #[test]
     fn the_vlan_is_that_of_the_outermost_tag() {

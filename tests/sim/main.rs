@@ -3,6 +3,7 @@
 //! `LEON_SEED` replaces the first seed of every test; a broken rule prints the seed it was seen with.
 
 mod attacks;
+mod bulk;
 mod explain;
 mod failover;
 mod faults;

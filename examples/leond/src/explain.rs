@@ -250,6 +250,7 @@ mod tests {
             path: Vec::new(),
             path_cost: None,
             direct_cost: None,
+            bulk_path: Vec::new(),
         }
     }
 

@@ -88,6 +88,8 @@ fn every_field_is_read_alike_from_both_formats() {
         ("pins", &pins),
         ("avoid", &avoid),
         ("prices_us", &prices),
+        ("bulk_dscp", "[8, 1]"),
+        ("bulk_pcp", "[1]"),
         ("transit", "\"no\""),
         ("relay_capacity", "5000"),
         ("relay_limit", "1000"),
@@ -111,6 +113,7 @@ fn every_field_is_read_alike_from_both_formats() {
         assert_eq!(config.relay_charge, Duration::from_micros(2500));
         assert_eq!((config.relay_limit, config.flood_limit), (1000, 100));
         assert_eq!((config.transit, config.relay_capacity), (false, 5000));
+        assert_eq!(config.bulk, Bulk { dscp: [1, 8].into(), pcp: [1].into() });
         let [other, relay] = [1, 2].map(|byte| NodeId([byte; 32]));
         let link = PathPart::Link(other, relay);
         assert_eq!(config.policy.pins, [(other, vec![relay]), (relay, vec![])].into());
@@ -184,6 +187,8 @@ fn a_wrong_value_is_refused_with_what_belongs_there() {
         let value = format!("[\"{}\"]", value.replace('x', OTHER));
         assert!(refused(&[(field, &value)]).starts_with("this must be the key of a "), "{value}");
     }
+    assert!(refused(&[("bulk_dscp", "[64]")]).contains("bulk_dscp must be 0 to 63"));
+    assert!(refused(&[("bulk_pcp", "[256]")]).contains("a whole number of 0 to 255"));
     let twice = format!("[\"{OTHER} via {RELAY} {RELAY}\"]");
     assert!(refused(&[("pins", &twice)]).contains("each once"));
     let much = format!("[\"{RELAY} 10000001\"]");
