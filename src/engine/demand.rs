@@ -12,8 +12,8 @@ const NEWCOMERS: usize = 16;
 const FIXED: usize = 256 * 1024;
 /// A node in the snapshot, with its path, keys and segments; messages to it; events about it.
 const OF_NODE: usize = 8 * 1024;
-/// A link in the table of latencies, 40 bytes, among the weighted ones, 16, and in the graph of paths, 12, each in lists
-/// that double as they grow; four times that for the queues of Dijkstra's algorithm; in the own row, told to all.
+/// A link in the table of latencies, 40 bytes, and among the weighted ones, 8; four times that for the queues of
+/// Dijkstra's algorithm; in the own row, told to all.
 /// In a report 256.
 const OF_PAIR: usize = 512;
 /// A host that is put into the FDB or forgotten, with what is told of it, in lists that double as they grow.

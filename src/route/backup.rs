@@ -5,7 +5,8 @@
 
 use arrayvec::ArrayVec;
 
-use crate::route::dijkstra::{Edge, Hops};
+use crate::route::dijkstra::Hops;
+use crate::route::graph::Edge;
 
 /// What a backup shares with the chosen path, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +23,8 @@ enum Shares {
 /// path, which `chosen` has for each vertex; `None` where no other path leads there.
 pub(super) fn backups(edges: &[Edge], source: usize, chosen: &[Option<Hops>]) -> Vec<Option<Hops>> {
     let mut first = vec![None; chosen.len()];
-    for edge in edges.iter().filter(|edge| edge.from as usize == source) {
-        first[edge.to as usize] = Some(edge.weight);
+    for edge in edges.iter().filter(|edge| usize::from(edge.from) == source) {
+        first[usize::from(edge.to)] = Some(i64::from(edge.weight));
     }
     let mut best: Vec<Option<(Shares, i64, Option<usize>)>> = vec![None; chosen.len()];
     for (to, hops) in chosen.iter().enumerate() {
@@ -40,10 +41,14 @@ pub(super) fn backups(edges: &[Edge], source: usize, chosen: &[Option<Hops>]) ->
         })
         .collect();
     for edge in edges {
-        let (relay, to) = (edge.from as usize, edge.to as usize);
-        let (Some(there), Some((first_hop, last_relay, is_one_relay))) = (first[relay], ends[to]) else {
+        let (relay, to) = (usize::from(edge.from), usize::from(edge.to));
+        let Some(there) = first[relay] else { continue };
+        let total = there + i64::from(edge.weight);
+        // Most links end here.
+        if best[to].is_some_and(|(shares, lowest, _)| shares == Shares::Nothing && lowest <= total) {
             continue;
-        };
+        }
+        let Some((first_hop, last_relay, is_one_relay)) = ends[to] else { continue };
         let shares = match (relay == first_hop, relay == last_relay) {
             // That is the chosen path itself.
             (true, true) if is_one_relay => continue,
@@ -51,7 +56,6 @@ pub(super) fn backups(edges: &[Edge], source: usize, chosen: &[Option<Hops>]) ->
             (false, true) => Shares::Link,
             (false, false) => Shares::Nothing,
         };
-        let total = there.saturating_add(edge.weight);
         if best[to].is_none_or(|(least, lowest, _)| (shares, total) < (least, lowest)) {
             best[to] = Some((shares, total, Some(relay)));
         }
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
 
     /// The backup from 0 to `to` beside the path that is chosen.
-    fn backup(links: &[(u32, u32, i64)], vertices: usize, path: &[usize]) -> Option<Vec<usize>> {
+    fn backup(links: &[(u16, u16, i32)], vertices: usize, path: &[usize]) -> Option<Vec<usize>> {
         let edges: Vec<Edge> = links.iter().map(|&(from, to, weight)| Edge { from, to, weight }).collect();
         let to = *path.last().unwrap();
         let mut chosen = vec![None; vertices];
@@ -75,7 +79,7 @@ mod tests {
         backups(&edges, 0, &chosen)[to].as_ref().map(|hops| hops.to_vec())
     }
 
-    const LINKS: &[(u32, u32, i64)] = &[
+    const LINKS: &[(u16, u16, i32)] = &[
         (0, 1, 30),
         (0, 2, 1),
         (0, 3, 20),

@@ -8,12 +8,11 @@ use core::cmp::Ordering;
 use core::ops::Add;
 
 use arrayvec::ArrayVec;
-use petgraph::IntoWeightedEdge;
 use petgraph::algo::dijkstra;
-use petgraph::csr::Csr;
 use petgraph::visit::EdgeRef;
 
 use crate::config::MAX_HOPS;
+use crate::route::graph::{Edge, Graph};
 
 /// What it takes to get to a vertex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -45,22 +44,6 @@ impl Add for Label {
             hops: self.hops + link.hops,
             previous: link.previous,
         }
-    }
-}
-
-/// A link between two vertices, and what it costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Edge {
-    pub(crate) from: u32,
-    pub(crate) to: u32,
-    pub(crate) weight: i64,
-}
-
-impl IntoWeightedEdge<i64> for Edge {
-    type NodeId = u32;
-
-    fn into_weighted_edge(self) -> (u32, u32, i64) {
-        (self.from, self.to, self.weight)
     }
 }
 
@@ -113,10 +96,9 @@ pub(crate) fn lowest_paths(vertices: usize, edges: &[Edge], source: usize) -> Ve
 struct Weights(Option<Vec<i64>>);
 
 impl Weights {
-    fn of(&self, from: usize, to: usize, weight: i64) -> u64 {
-        let shifted = self.0.as_ref().map_or(weight, |potentials| {
-            weight.saturating_add(potentials[from]).saturating_sub(potentials[to])
-        });
+    fn of(&self, from: usize, to: usize, weight: i32) -> u64 {
+        let weight = i64::from(weight);
+        let shifted = self.0.as_ref().map_or(weight, |potentials| weight + potentials[from] - potentials[to]);
         // Below zero only on a cycle of negative weight.
         u64::try_from(shifted).unwrap_or(0)
     }
@@ -136,8 +118,8 @@ fn potentials(vertices: usize, edges: &[Edge]) -> Option<Vec<i64>> {
     for _ in 0..MAX_ROUNDS {
         let mut is_stable = true;
         for edge in edges {
-            let through = potentials[edge.from as usize].saturating_add(edge.weight);
-            let potential = &mut potentials[edge.to as usize];
+            let through = potentials[usize::from(edge.from)] + i64::from(edge.weight);
+            let potential = &mut potentials[usize::from(edge.to)];
             if through < *potential {
                 *potential = through;
                 is_stable = false;
@@ -151,17 +133,13 @@ fn potentials(vertices: usize, edges: &[Edge]) -> Option<Vec<i64>> {
 }
 
 fn labels(vertices: usize, edges: &[Edge], weights: &Weights, source: usize) -> Vec<Option<Label>> {
-    let mut graph: Csr<(), i64> =
-        Csr::from_sorted_edges(edges).expect("the latency database is read in order, each link once");
-    while graph.node_count() < vertices {
-        graph.add_node(());
-    }
-    let reached = dijkstra(&graph, source as u32, None, |link| Label {
-        total: weights.of(link.source() as usize, link.target() as usize, *link.weight()),
+    let graph = Graph::new(vertices, edges);
+    let reached = dijkstra(&graph, source as u16, None, |link| Label {
+        total: weights.of(link.source().into(), link.target().into(), *link.weight()),
         hops: 1,
-        previous: link.source(),
+        previous: link.source().into(),
     });
-    (0..vertices).map(|vertex| reached.get(&(vertex as u32)).copied()).collect()
+    (0..vertices).map(|vertex| reached.get(&(vertex as u16)).copied()).collect()
 }
 
 /// The paths where the hop limit matters: by Bellman and Ford, one more link in each round.
@@ -177,10 +155,10 @@ fn lowest_paths_in_layers(
         let known: &Vec<Option<Label>> = &layers[hops - 1];
         let mut lowest = known.clone();
         for edge in edges {
-            let (from, to) = (edge.from as usize, edge.to as usize);
+            let (from, to) = (usize::from(edge.from), usize::from(edge.to));
             let Some(label) = known[from] else { continue };
             let total = weights.of(from, to, edge.weight);
-            let label = label + Label { total, hops: 1, previous: edge.from };
+            let label = label + Label { total, hops: 1, previous: edge.from.into() };
             if lowest[to].is_none_or(|known| label < known) {
                 lowest[to] = Some(label);
             }
@@ -217,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    fn lowest_paths(vertices: usize, links: &[(u32, u32, i64)]) -> Vec<Reach> {
+    fn lowest_paths(vertices: usize, links: &[(u16, u16, i32)]) -> Vec<Reach> {
         let mut edges: Vec<Edge> =
             links.iter().map(|&(from, to, weight)| Edge { from, to, weight }).collect();
         edges.sort_unstable_by_key(|edge| (edge.from, edge.to));
@@ -264,9 +242,9 @@ mod tests {
     }
 
     /// The lowest total of a path of at most [`MAX_HOPS`] links, by trying all of them.
-    fn lowest_total(edges: &[Edge], from: u32, to: u32, links: usize, seen: &[u32]) -> Option<i64> {
+    fn lowest_total(edges: &[Edge], from: u16, to: u16, links: usize, seen: &[u16]) -> Option<i32> {
         let onward = edges.iter().filter(|edge| edge.from == from && !seen.contains(&edge.to));
-        let seen: Vec<u32> = seen.iter().copied().chain([from]).collect();
+        let seen: Vec<u16> = seen.iter().copied().chain([from]).collect();
         let totals = onward.filter_map(|edge| {
             let rest =
                 if edge.to == to { Some(0) } else { lowest_total(edges, edge.to, to, links - 1, &seen) };
@@ -275,10 +253,10 @@ mod tests {
         if links == 0 { None } else { totals.min() }
     }
 
-    fn total(edges: &[Edge], hops: &Hops) -> i64 {
+    fn total(edges: &[Edge], hops: &Hops) -> i32 {
         let froms = core::iter::once(0).chain(hops.iter().copied());
         let weight = |(from, to): (usize, usize)| {
-            let is_it = |edge: &&Edge| (edge.from as usize, edge.to as usize) == (from, to);
+            let is_it = |edge: &&Edge| (usize::from(edge.from), usize::from(edge.to)) == (from, to);
             edges.iter().find(is_it).unwrap().weight
         };
         froms.zip(hops.iter().copied()).map(weight).sum()
@@ -288,12 +266,12 @@ mod tests {
         /// Costs of ways in one direction, seen on clocks that differ: some become negative.
         #[test]
         fn clocks_that_differ_change_no_path_and_the_total_is_that_of_all_trials(
-            costs in prop::collection::vec(prop::option::weighted(0.7, 1_i64..1000), 36),
-            clocks in prop::collection::vec(-2000_i64..2000, 6),
+            costs in prop::collection::vec(prop::option::weighted(0.7, 1_i32..1000), 36),
+            clocks in prop::collection::vec(-2000_i32..2000, 6),
         ) {
-            let ends = (0..36_u32).map(|at| (at / 6, at % 6)).zip(&costs).filter(|((from, to), _)| from != to);
-            let edges_by = |clocks: &[i64]| -> Vec<Edge> {
-                let edge = |((from, to), cost): ((u32, u32), &Option<i64>)| {
+            let ends = (0..36_u16).map(|at| (at / 6, at % 6)).zip(&costs).filter(|((from, to), _)| from != to);
+            let edges_by = |clocks: &[i32]| -> Vec<Edge> {
+                let edge = |((from, to), cost): ((u16, u16), &Option<i32>)| {
                     Some(Edge { from, to, weight: (*cost)? + clocks[to as usize] - clocks[from as usize] })
                 };
                 ends.clone().filter_map(edge).collect()
@@ -303,19 +281,19 @@ mod tests {
             prop_assert_eq!(&found, &super::lowest_paths(6, &plain, 0));
             for (to, reach) in found.into_iter().enumerate().skip(1) {
                 let found = reach.within_limit().map(|hops| total(&skewed, &hops));
-                prop_assert_eq!(found, lowest_total(&skewed, 0, to as u32, MAX_HOPS, &[]));
+                prop_assert_eq!(found, lowest_total(&skewed, 0, to as u16, MAX_HOPS, &[]));
             }
         }
 
         #[test]
         fn any_weights_give_paths_that_exist(
-            costs in prop::collection::vec(prop::option::weighted(0.7, -1000_i64..1000), 36),
+            costs in prop::collection::vec(prop::option::weighted(0.7, -1000_i32..1000), 36),
         ) {
-            let ends = (0..36_u32).map(|at| (at / 6, at % 6)).zip(&costs).filter(|((from, to), _)| from != to);
-            let edge = |((from, to), cost): ((u32, u32), &Option<i64>)| Some(Edge { from, to, weight: (*cost)? });
+            let ends = (0..36_u16).map(|at| (at / 6, at % 6)).zip(&costs).filter(|((from, to), _)| from != to);
+            let edge = |((from, to), cost): ((u16, u16), &Option<i32>)| Some(Edge { from, to, weight: (*cost)? });
             let edges: Vec<Edge> = ends.filter_map(edge).collect();
             for (to, reach) in super::lowest_paths(6, &edges, 0).into_iter().enumerate().skip(1) {
-                let is_reached = lowest_total(&edges, 0, to as u32, 5, &[]).is_some();
+                let is_reached = lowest_total(&edges, 0, to as u16, 5, &[]).is_some();
                 prop_assert_eq!(is_reached, reach != Reach::None);
                 let Some(hops) = reach.within_limit() else { continue };
                 total(&edges, &hops);

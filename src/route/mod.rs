@@ -10,6 +10,7 @@ mod candidates;
 mod cost;
 mod dijkstra;
 mod estimate;
+mod graph;
 mod history;
 mod hysteresis;
 mod load;
@@ -28,8 +29,9 @@ use bulk::BulkChoice;
 pub(crate) use candidates::{Candidate, Standing};
 use cost::Charges;
 pub(crate) use cost::{Cost, Database};
-use dijkstra::{Edge, Hops, Reach};
+use dijkstra::{Hops, Reach};
 pub use estimate::Estimate;
+use graph::Edge;
 use history::History;
 pub(crate) use history::PastChange;
 pub use history::PathCause;
@@ -256,9 +258,8 @@ impl Router {
             has_other_bulk: false,
             again_at: Time::NEVER,
         };
-        let table = Table::new(nodes, links, transit);
-        let Some(source) = table.place(self.own) else { return selection };
-        let edges = self.edges(&table, source);
+        let Ok(source) = nodes.binary_search(&self.own) else { return selection };
+        let (table, edges) = self.read(nodes, links, source, transit);
         let path = |hops: Hops| Path::new(hops.into_iter().map(|hop| nodes[hop]).collect());
         let lowest = dijkstra::lowest_paths(nodes.len(), &edges, source);
         for (to, lowest) in nodes.iter().copied().zip(lowest) {
@@ -324,33 +325,38 @@ impl Router {
         has_changed
     }
 
-    /// The links that are up, with what they count for in the order of paths.
-    fn edges(&self, table: &Table<'_>, source: usize) -> Vec<Edge> {
-        let charge = |(relay, transit): (NodePrefix, Option<Transit>)| {
-            if relay == self.own {
+    /// The latency database, and the links that are up with what they count for in the order of paths.
+    fn read<'a>(
+        &self,
+        nodes: &'a [NodePrefix],
+        links: &'a [KnownLink],
+        source: usize,
+        transit: impl Fn(NodePrefix) -> Option<Transit>,
+    ) -> (Table<'a>, Vec<Edge>) {
+        let transits: Vec<_> = nodes.iter().map(|node| transit(*node)).collect();
+        let charge = |(relay, transit): (&NodePrefix, &Option<Transit>)| {
+            if *relay == self.own {
                 return Some(0);
             }
-            let full = if is_full(transit?.load) { FULL_CHARGE } else { 0 };
-            Some(self.charges.of_transit(transit?) + self.charges.policy.of_relay(relay) + full)
+            let full = if is_full((*transit)?.load) { FULL_CHARGE } else { 0 };
+            Some(self.charges.of_transit((*transit)?) + self.charges.policy.of_relay(*relay) + full)
         };
-        let transits = table.nodes.iter().copied().zip(table.transits.iter().copied());
-        let charges: Vec<Option<i64>> = transits.map(charge).collect();
-        let edge = |(from, to, link): (usize, usize, LinkLatency)| {
+        let charges: Vec<Option<i64>> = nodes.iter().zip(&transits).map(charge).collect();
+        let weigh = |from: usize, to: usize, link: LinkLatency| {
             // Nothing comes back to its source.
             let charge = charges[from].filter(|_| to != source)?;
-            let weight = Cost::of_link(link).charged(charge).worse();
-            Some(Edge { from: from as u32, to: to as u32, weight })
+            Some(micros(Cost::of_link(link).worse().saturating_add(charge)))
         };
-        let mut edges: Vec<Edge> = table.up().filter_map(edge).collect();
+        let (table, mut edges) = Table::new(nodes, links, transits, weigh);
         for (one, other, price) in self.charges.policy.links() {
             let Some((one, other)) = table.place(one).zip(table.place(other)) else { continue };
-            for (from, to) in [(one as u32, other as u32), (other as u32, one as u32)] {
+            for (from, to) in [(one as u16, other as u16), (other as u16, one as u16)] {
                 if let Ok(at) = edges.binary_search_by_key(&(from, to), |edge| (edge.from, edge.to)) {
-                    edges[at].weight += price;
+                    edges[at].weight = edges[at].weight.saturating_add(micros(price));
                 }
             }
         }
-        edges
+        (table, edges)
     }
 
     /// False while the path to a member is to wait for its moment to leave an overloaded relay.
@@ -461,6 +467,12 @@ impl Router {
         };
         Decision { bar: Some(bar), is_pinned: false, change }
     }
+}
+
+/// Nanoseconds as microseconds, which half an hour of fits.
+fn micros(nanos: i64) -> i32 {
+    let most = i64::from(i32::MAX);
+    (nanos / 1000).clamp(-most, most) as i32
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::node::NodePrefix;
 use crate::route::Database;
+use crate::route::graph::Edge;
 use crate::wire::latency::{LinkLatency, Transit};
 
 /// A link that is known: the places of its ends, and its latency, or `None` if it is down.
@@ -25,21 +26,33 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    /// What is known, and the links that are up with the weights that `weigh` gives them, without those that it gives
+    /// none; both in the order of their ends. One pass over all links: more would take as long as all else.
     pub(super) fn new(
         nodes: &'a [NodePrefix],
         links: &'a [KnownLink],
-        transit: impl Fn(NodePrefix) -> Option<Transit>,
-    ) -> Self {
-        let mut rows = vec![0; nodes.len() + 1];
-        for (from, ..) in links {
-            rows[from + 1] += 1;
+        transits: Vec<Option<Transit>>,
+        weigh: impl Fn(usize, usize, LinkLatency) -> Option<i32>,
+    ) -> (Self, Vec<Edge>) {
+        let mut table =
+            Table { nodes, links, rows: vec![0; nodes.len() + 1], down: BTreeSet::new(), transits };
+        let mut edges = Vec::with_capacity(links.len());
+        for (from, to, link) in links {
+            table.rows[from + 1] += 1;
+            let Some(link) = link else {
+                table.down.insert((*from, *to));
+                continue;
+            };
+            let weight = weigh(*from, *to, *link);
+            edges.extend(weight.map(|weight| Edge { from: *from as u16, to: *to as u16, weight }));
         }
-        for at in 1..rows.len() {
-            rows[at] += rows[at - 1];
+        for at in 1..table.rows.len() {
+            table.rows[at] += table.rows[at - 1];
         }
-        let down = links.iter().filter(|(.., link)| link.is_none());
-        let down = down.map(|(from, to, _)| (*from, *to)).collect();
-        Table { nodes, links, rows, down, transits: nodes.iter().map(|node| transit(*node)).collect() }
+        if !table.down.is_empty() {
+            edges.retain(|edge| !table.is_down(edge.to.into(), edge.from.into()));
+        }
+        (table, edges)
     }
 
     /// The place of a node.
@@ -62,7 +75,11 @@ impl Database for Table<'_> {
     fn link(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
         let (from, to) = (self.place(from)?, self.place(to)?);
         let row = &self.links[self.rows[from]..self.rows[from + 1]];
-        let at = row.binary_search_by_key(&to, |(_, to, _)| *to).ok()?;
+        // Where it is if this node knows all others.
+        let likely = to - usize::from(to > from);
+        let is_there = row.get(likely).is_some_and(|(_, there, _)| *there == to);
+        let found = || row.binary_search_by_key(&to, |(_, to, _)| *to).ok();
+        let at = if is_there { likely } else { found()? };
         row[at].2.filter(|_| !self.is_down(to, from))
     }
 

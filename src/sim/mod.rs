@@ -42,7 +42,7 @@ pub use dice::Dice;
 pub use host::{Delivery, Host, SentFrame, To};
 pub use link::{Arrival, Link};
 pub use middle::Caught;
-pub use paths::select_paths;
+pub use paths::{PathChoice, select_paths};
 pub use rogue::{Rogue, Say};
 pub use scenario::{Op, Origin, Report, Scenario, run};
 pub use site::{SiteState, Traffic};

@@ -5,30 +5,53 @@ use core::time::Duration;
 
 use crate::node::NodePrefix;
 use crate::rng::Rng;
-use crate::route::{Policy, Router};
+use crate::route::{KnownLink, Policy, Router};
 use crate::sim::oracle::Costs;
 use crate::time::Time;
 use crate::wire::latency::{LinkLatency, Transit};
 
-/// The path that a node would choose to each other one, as indices of the relays in order and the
-/// destination last; empty for the node itself.
-///
-/// `links` are round-trip times in nanoseconds, of which whole microseconds count. Where no measured path
-/// leads, the direct one is chosen.
+/// One node's choice of paths on given latencies.
+pub struct PathChoice {
+    nodes: Vec<NodePrefix>,
+    links: Vec<KnownLink>,
+    from: usize,
+    router: Router,
+}
+
+impl PathChoice {
+    /// The choice of the node `from`. `links` are round-trip times in nanoseconds, of which whole microseconds count.
+    pub fn new(links: &Costs, from: usize, relay_charge: Duration) -> Self {
+        let prefix = |node: usize| NodePrefix(node as u64);
+        let link = |from: usize, to: usize| {
+            let us = u32::try_from(links[from][to]? / 1000).ok()?;
+            Some((from, to, Some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })))
+        };
+        let ends = (0..links.len()).flat_map(|from| (0..links.len()).map(move |to| (from, to)));
+        let known = ends.filter(|(from, to)| from != to).filter_map(|(from, to)| link(from, to)).collect();
+        let router = Router::new(prefix(from), relay_charge, Policy::default(), Rng::new([0; 32]));
+        PathChoice { nodes: (0..links.len()).map(prefix).collect(), links: known, from, router }
+    }
+
+    /// Chooses all paths and their backups, anew if that was done before.
+    pub fn select(&mut self) {
+        self.router.select(&self.nodes, &self.links, |_| Some(Transit::default()), Time::ZERO);
+    }
+
+    /// The path to each other node, as indices of the relays in order and the destination last; empty for the node
+    /// itself. Where no measured path leads, the direct one.
+    pub fn paths(&self) -> Vec<Vec<usize>> {
+        let hops =
+            |node: NodePrefix| self.router.path(node).hops().iter().map(|hop| hop.0 as usize).collect();
+        let nodes = self.nodes.iter().enumerate();
+        nodes.map(|(at, node)| if at == self.from { Vec::new() } else { hops(*node) }).collect()
+    }
+}
+
+/// The path that a node would choose to each other one, as [`PathChoice::paths`] gives them.
 pub fn select_paths(links: &Costs, from: usize, relay_charge: Duration) -> Vec<Vec<usize>> {
-    let prefix = |node: usize| NodePrefix(node as u64);
-    let link = |from: NodePrefix, to: NodePrefix| {
-        let us = u32::try_from(links[from.0 as usize][to.0 as usize]? / 1000).ok()?;
-        Some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
-    };
-    let nodes: Vec<NodePrefix> = (0..links.len()).map(prefix).collect();
-    let ends = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
-    let up = ends.filter(|(from, to)| from != to);
-    let up = up.filter_map(|(from, to)| Some((from, to, Some(link(prefix(from), prefix(to))?))));
-    let mut router = Router::new(prefix(from), relay_charge, Policy::default(), Rng::new([0; 32]));
-    router.select(&nodes, &up.collect::<Vec<_>>(), |_| Some(Transit::default()), Time::ZERO);
-    let hops = |node: usize| router.path(prefix(node)).hops().iter().map(|hop| hop.0 as usize).collect();
-    (0..links.len()).map(|node| if node == from { Vec::new() } else { hops(node) }).collect()
+    let mut choice = PathChoice::new(links, from, relay_charge);
+    choice.select();
+    choice.paths()
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ fn the_latency_database_is_that_of_the_underlay() -> Outcome {
         let to = world.site_of(link.to).expect("a site");
         let true_ns = truth[from][to].expect("a full mesh");
         let fast_ns = link.fast.expect("the link is up").as_nanos() as u64;
-        assert!(fast_ns.abs_diff(true_ns) <= 1_000, "{link:?} but {true_ns} ns");
+        // To a microsecond, and as exact as short floats are.
+        assert!(fast_ns.abs_diff(true_ns) <= 1_000 + true_ns / 4096, "{link:?} but {true_ns} ns");
         assert_eq!(link.loss, 0);
     }
     Ok(())
