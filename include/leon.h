@@ -321,7 +321,7 @@
 #define LEON_VERDICT_COSTS_MORE 4
 
 /**
- * It costs less than the chosen path, but on `estimate` not by more than 0.5 ms and a twentieth.
+ * It costs less than the chosen path, but on `estimate` not by more than the hysteresis.
  */
 #define LEON_VERDICT_WITHIN_HYSTERESIS 5
 

@@ -167,7 +167,8 @@ pub enum Verdict {
         /// On which estimate.
         estimate: Estimate,
     },
-    /// It costs less than the chosen path on both estimates, but not by more than 0.5 ms and a twentieth.
+    /// It costs less than the chosen path on both estimates, but not by more than the hysteresis: 0.5 ms, half of the
+    /// jitter of both paths, and a twentieth or, once the chosen path is 30 s old, a hundredth.
     WithinHysteresis {
         /// On which estimate it does not.
         estimate: Estimate,

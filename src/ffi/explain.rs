@@ -21,7 +21,7 @@ pub const LEON_VERDICT_LAST_RESORT: u32 = 2;
 pub const LEON_VERDICT_DUE: u32 = 3;
 /// It costs as much as the chosen path, or more, on `estimate`.
 pub const LEON_VERDICT_COSTS_MORE: u32 = 4;
-/// It costs less than the chosen path, but on `estimate` not by more than 0.5 ms and a twentieth.
+/// It costs less than the chosen path, but on `estimate` not by more than the hysteresis.
 pub const LEON_VERDICT_WITHIN_HYSTERESIS: u32 = 5;
 /// It would be better than the chosen path, but comes after another one when each link counts with the worse of
 /// its estimates.

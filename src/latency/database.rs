@@ -32,8 +32,8 @@ impl Precision {
 /// A link is also advertised anew when its loss moves by ten points of a hundred: less cannot be told
 /// from chance in 30 s of pings, and an entry that follows chance makes paths flap.
 const MOVED_LOSS: u8 = 26;
-/// A deviation is advertised anew when it doubles, or falls to nothing, and moves by 1 ms at least.
-const MOVED_JITTER_US: u32 = 1_000;
+/// A deviation is advertised anew when it doubles, or falls to nothing, and moves by 0.25 ms at least.
+const MOVED_JITTER_US: u32 = 250;
 
 /// A load is advertised anew when it moves by a sixteenth of what the node can relay, a delay when it moves by a
 /// quarter and 50 us.

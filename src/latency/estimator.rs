@@ -9,8 +9,10 @@ use crate::time::{Time, nanos};
 
 /// Time constant of the fast average: follows a change within a few pings.
 const FAST: Duration = Duration::from_secs(3);
-/// Time constant of the slow average and of the loss: outlasts a queue.
+/// Time constant of the slow average: outlasts a queue.
 const SLOW: Duration = Duration::from_secs(30);
+/// Time constant of the loss: enough probes to tell a lost tenth from chance.
+const LOSS: Duration = Duration::from_secs(100);
 /// A lost share of 1, in the unit of the estimator.
 const ALL_LOST: u64 = 1 << 32;
 
@@ -55,9 +57,9 @@ impl Estimator {
     }
 
     fn outcome(&mut self, lost: u64, now: Time) {
-        let elapsed = self.last_outcome_at.map_or(Duration::ZERO, |last_at| now.since(last_at).min(SLOW));
+        let elapsed = self.last_outcome_at.map_or(Duration::ZERO, |last_at| now.since(last_at).min(LOSS));
         self.last_outcome_at = Some(now);
-        self.lost = average(self.lost, lost, elapsed, SLOW, u32::MAX);
+        self.lost = average(self.lost, lost, elapsed, LOSS, u32::MAX);
     }
 
     /// Answers so far.

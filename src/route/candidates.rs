@@ -4,7 +4,7 @@
 //! who the nodes are.
 
 use crate::node::NodePrefix;
-use crate::route::hysteresis::{Comparison, compare, gap};
+use crate::route::hysteresis::Comparison;
 use crate::route::load::has_full_relay;
 use crate::route::{Cost, Database, Decision, Estimate, Path, Router};
 use crate::time::Time;
@@ -87,7 +87,7 @@ impl Router {
                 path: path.clone(),
                 cost: self.cost(path, database),
                 penalty: self.penalties.of(to, path, now),
-                gap: weighed.map(|(cost, bar)| gap(cost, bar)),
+                gap: weighed.map(|(cost, bar)| bar.gap(cost)),
                 is_backup: self.backup(to) == Some(path),
                 standing,
             }
@@ -135,7 +135,7 @@ impl Router {
         if decision.is_pinned {
             return Standing::NotPinned;
         }
-        match decision.bar.map(|bar| compare(cost, bar)) {
+        match decision.bar.map(|bar| bar.compare(cost)) {
             Some(Comparison::CostsMore(estimate)) => Standing::CostsMore(estimate),
             Some(Comparison::WithinHysteresis(estimate)) => Standing::WithinHysteresis(estimate),
             Some(Comparison::Better) if has_full_relay(path, database) => Standing::RelayFull,

@@ -14,9 +14,11 @@ use crate::wire::latency::{LinkLatency, Transit};
 /// (RFC 6298 has 1 s, Linux has 200 ms at least), in nanoseconds.
 const LOSS_NANOS: f64 = 200e6;
 
-/// Less than a lost tenth, in 1/255, is charged nothing: it cannot be told from chance in half a minute of probes, and
-/// a cost that follows chance makes paths flap.
-const LEAST_LOSS: u8 = 26;
+/// A share that is lost is known from so many probes, about: those of three minutes.
+const LOSS_SAMPLES: f64 = 100.0;
+/// A link is charged with what it loses beyond chance, by so many standard deviations: a cost that follows chance
+/// makes paths flap. Nothing of a lost thirtieth is charged, of a lost fifth more than a half.
+const LOSS_DEVIATIONS: f64 = 2.0;
 
 /// The charge for each advertised loss: a million logarithms would take as long as all else at a thousand
 /// members.
@@ -47,13 +49,16 @@ impl<F: Fn(NodePrefix, NodePrefix) -> Option<LinkLatency>> Database for F {
 pub(crate) struct Cost {
     pub(crate) fast: i64,
     pub(crate) slow: i64,
+    /// How unsure both are: the sum of the mean deviations of the links.
+    pub(crate) jitter: i64,
 }
 
 impl Cost {
     /// What a link with this latency costs.
     pub(crate) fn of_link(link: LinkLatency) -> Self {
         let fast = nanos(link.fast_us) + Cost::of_jitter(link);
-        Cost { fast, slow: nanos(link.slow_us) }.charged(Cost::of_loss(link) + Cost::of_skew(link))
+        let cost = Cost { fast, slow: nanos(link.slow_us), jitter: Cost::of_jitter(link) };
+        cost.charged(Cost::of_loss(link) + Cost::of_skew(link))
     }
 
     /// What the loss of a link adds to its cost, in nanoseconds.
@@ -74,7 +79,8 @@ impl Cost {
     }
 
     pub(crate) fn plus(self, other: Cost) -> Self {
-        self.with(other.fast, other.slow)
+        let sum = self.with(other.fast, other.slow);
+        Cost { jitter: sum.jitter.saturating_add(other.jitter), ..sum }
     }
 
     /// The cost with this charge, in nanoseconds, on top of both estimates.
@@ -83,7 +89,8 @@ impl Cost {
     }
 
     fn with(self, fast: i64, slow: i64) -> Self {
-        Cost { fast: self.fast.saturating_add(fast), slow: self.slow.saturating_add(slow) }
+        let (fast, slow) = (self.fast.saturating_add(fast), self.slow.saturating_add(slow));
+        Cost { fast, slow, ..self }
     }
 
     /// The worse of the two estimates: what a path is chosen by, so that one good sample starts no detour.
@@ -136,11 +143,10 @@ fn nanos(us: u32) -> i64 {
 /// The cost of losing `loss`/255 of the frames: -ln(1 - p) times the cost of a lost frame, so that the
 /// charges of the links of a path add up.
 fn loss_charge(loss: u8) -> i64 {
-    if loss < LEAST_LOSS {
-        return 0;
-    }
-    let delivered = f64::from(u8::MAX.saturating_sub(loss).max(1)) / f64::from(u8::MAX);
-    (-delivered.ln() * LOSS_NANOS) as i64
+    let share = f64::from(loss.min(u8::MAX - 1)) / f64::from(u8::MAX);
+    let deviation = (share * (1.0 - share) / LOSS_SAMPLES).sqrt();
+    let sure = (share - LOSS_DEVIATIONS * deviation).max(0.0);
+    (-(1.0 - sure).ln() * LOSS_NANOS) as i64
 }
 
 #[cfg(test)]
@@ -170,10 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_fifth_costs_more_than_forty_milliseconds() {
-        assert_eq!((loss_charge(0), loss_charge(25)), (0, 0));
-        assert!((20_000_000..25_000_000).contains(&loss_charge(26)), "{}", loss_charge(26));
-        assert!((40_000_000..50_000_000).contains(&loss_charge(51)), "{}", loss_charge(51));
-        assert!(loss_charge(255) > 1_000_000_000);
+    fn loss_beyond_chance_costs_and_the_more_the_more_is_lost() {
+        assert_eq!((loss_charge(0), loss_charge(8)), (0, 0), "three hundredths may be chance");
+        assert!((7_000_000..10_000_000).contains(&loss_charge(26)), "{}", loss_charge(26));
+        assert!((20_000_000..30_000_000).contains(&loss_charge(51)), "{}", loss_charge(51));
+        assert!((90_000_000..110_000_000).contains(&loss_charge(128)), "{}", loss_charge(128));
+        assert!(loss_charge(255) > 500_000_000);
     }
 }

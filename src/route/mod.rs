@@ -35,7 +35,7 @@ use graph::Edge;
 use history::History;
 pub(crate) use history::PastChange;
 pub use history::PathCause;
-use hysteresis::{Comparison, HOLD_DOWN, Penalties, compare};
+use hysteresis::{Bar, Comparison, HOLD_DOWN, Penalties, YOUTH, is_clearly_lower_now};
 use load::{FULL_CHARGE, LEAVE_WITHIN, has_full_relay, has_overloaded_relay, is_full};
 pub(crate) use path::Path;
 pub(crate) use policy::Policy;
@@ -96,10 +96,20 @@ struct Choice {
     bulk: Option<Path>,
 }
 
+impl Choice {
+    /// When the path is left for less than now, if there is another one that may then be taken.
+    fn old_at(&self, now: Time) -> Time {
+        let is_lowest =
+            matches!((&self.present, &self.lowest), (Present::Path(path), Some(lowest)) if path == lowest);
+        let old_at = self.history.changes().first().map(|change| change.at + YOUTH);
+        old_at.filter(|at| *at > now && !is_lowest).unwrap_or(Time::NEVER)
+    }
+}
+
 /// What is to be done about the path to a member.
 struct Decision {
     /// What another path has to be better than; `None` if the present path has no cost.
-    bar: Option<Cost>,
+    bar: Option<Bar>,
     /// The operator has decided.
     is_pinned: bool,
     change: Option<(Path, PathCause)>,
@@ -285,6 +295,7 @@ impl Router {
             }
             if let Some(choice) = self.choices.get_mut(&to) {
                 choice.lowest = lowest;
+                selection.again_at = selection.again_at.min(choice.old_at(now));
             }
         }
         selection.again_at = selection.again_at.min(self.penalties.next_end());
@@ -412,6 +423,12 @@ impl Router {
         self.penalise(to, former, excess.max(0), now, now + HOLD_DOWN);
     }
 
+    /// How long the path to a member has been what it is.
+    fn age(&self, to: NodePrefix, now: Time) -> Duration {
+        let last = self.changes(to).first();
+        last.map_or(Duration::ZERO, |change| now.since(change.at))
+    }
+
     /// What a path counts for: its cost, and what is held against it.
     fn assess(&self, to: NodePrefix, path: &Path, database: &impl Database, now: Time) -> Option<Cost> {
         Some(self.cost(path, database)?.charged(self.penalties.of(to, path, now)))
@@ -454,12 +471,15 @@ impl Router {
             let target = Some(target()).filter(|path| path != present);
             return without_bar(target.map(|path| (path, PathCause::Dead)));
         };
-        let is_as_good = |direct: &Cost| direct.fast <= cost.fast && direct.slow <= cost.slow;
+        let is_as_good = |direct: &Cost| {
+            let is_low = direct.fast <= cost.fast && direct.slow <= cost.slow;
+            is_low || is_clearly_lower_now(*direct, cost)
+        };
         let direct = self.assess(to, &Path::direct(to), database, now);
         let direct = direct.filter(|direct| !present.is_direct() && is_as_good(direct));
-        let bar = direct.unwrap_or(cost);
+        let bar = Bar::new(direct.unwrap_or(cost), self.age(to, now));
         let is_better = |(path, cost): &(Path, Cost)| {
-            compare(*cost, bar) == Comparison::Better && !has_full_relay(path, database)
+            bar.compare(*cost) == Comparison::Better && !has_full_relay(path, database)
         };
         let change = match best.filter(is_better) {
             Some((path, _)) => Some((path, PathCause::Better)),

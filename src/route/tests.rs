@@ -55,6 +55,28 @@ fn the_lowest_path_is_chosen_and_the_direct_one_on_ties() {
 }
 
 #[test]
+fn an_old_path_is_left_for_one_that_is_better_by_two_hundredths_and_a_young_one_is_not() {
+    let mut router = router();
+    select_at(&mut router, [50_000, 50_000, 100_000], at(0));
+    assert!(select_at(&mut router, [49_000, 48_900, 100_000], at(29)).is_empty());
+    let better = [Change { to: SEOUL, cause: PathCause::Better }];
+    assert_eq!(select_at(&mut router, [49_000, 48_900, 100_000], at(30)), better);
+}
+
+#[test]
+fn jitter_keeps_a_path_from_being_left_for_one_that_may_be_no_better() {
+    let nodes = [OWN, INAGI, SEOUL];
+    for (jitter_us, is_taken) in [(300, true), (3_000, false)] {
+        let mut links = links_of(|one, other| if (one, other) == (0, 2) { 30_000 } else { 13_500 });
+        links.iter_mut().filter_map(|(_, _, link)| link.as_mut()).for_each(|link| link.jitter_us = jitter_us);
+        let mut router = router();
+        router.select(&nodes, &links, |_| Some(Transit::default()), at(0));
+        router.select(&nodes, &links, |_| Some(Transit::default()), at(60));
+        assert_eq!(!router.path(SEOUL).is_direct(), is_taken, "{jitter_us} us");
+    }
+}
+
+#[test]
 fn a_path_that_is_better_by_less_than_the_hysteresis_is_not_taken() {
     let mut router = router();
     select(&mut router, [50_000, 50_000, 100_000]);
@@ -159,9 +181,10 @@ fn a_penalised_path_is_left_and_returned_to_when_that_has_faded() {
     router.penalise(SEOUL, path.clone(), 50_000_000, at(1), at(61));
     let selection = router.select(&nodes, &links, no_load, at(1));
     assert!(router.path(SEOUL).is_direct());
-    assert_eq!(selection.again_at, at(61));
-    router.select(&nodes, &links, no_load, at(40));
+    assert_eq!(selection.again_at, at(31), "less has to be better then");
+    let selection = router.select(&nodes, &links, no_load, at(40));
     assert!(router.path(SEOUL).is_direct(), "17 ms are left");
+    assert_eq!(selection.again_at, at(61));
     router.select(&nodes, &links, no_load, at(61));
     assert_eq!(router.path(SEOUL), path);
 }

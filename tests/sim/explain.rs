@@ -84,7 +84,7 @@ fn the_last_change_says_when_why_and_from_where() -> Outcome {
 
 #[test]
 fn a_path_that_is_better_by_less_than_the_hysteresis_says_so() -> Outcome {
-    for (direct, half) in [(5.0, 2.3), (40.0, 19.1)] {
+    for (direct, half) in [(5.0, 2.3), (100.0, 49.6)] {
         let mut world = formed(triangle(direct, direct, direct))?;
         world.connect(0, 1, Link::rtt_ms(half));
         world.connect(1, 2, Link::rtt_ms(half));

@@ -106,7 +106,7 @@ fn path_beside_a_detour_of(direct: f64, half: f64) -> Result<Vec<usize>, leon::s
 #[test]
 fn a_better_path_within_the_hysteresis_is_not_taken() -> Outcome {
     assert_eq!(path_beside_a_detour_of(5.0, 2.3)?, [2], "by 0.3 ms");
-    assert_eq!(path_beside_a_detour_of(40.0, 19.1)?, [2], "by 4 %");
+    assert_eq!(path_beside_a_detour_of(100.0, 49.6)?, [2], "by 0.7 %");
     Ok(())
 }
 
@@ -114,6 +114,7 @@ fn a_better_path_within_the_hysteresis_is_not_taken() -> Outcome {
 fn a_better_path_beyond_the_hysteresis_is_taken() -> Outcome {
     assert_eq!(path_beside_a_detour_of(5.0, 2.0)?, [1, 2], "by 0.9 ms");
     assert_eq!(path_beside_a_detour_of(40.0, 18.0)?, [1, 2], "by 10 %");
+    assert_eq!(path_beside_a_detour_of(100.0, 49.0)?, [1, 2], "by 1.9 %, and the direct path is an old one");
     Ok(())
 }
 
@@ -139,6 +140,16 @@ fn a_link_that_slows_down_is_left_within_a_minute() -> Outcome {
     assert!(world.run_until(secs(120), |world| world.path(0, 2) == [2])?.is_some());
     world.settle(secs(120))?;
     world.check_at_rest()
+}
+
+#[test]
+fn a_relayed_path_that_gets_worse_than_the_direct_one_is_left_in_seconds() -> Outcome {
+    let mut world = formed(triangle(30.0, 10.0, 10.0))?;
+    world.run_for(secs(60))?;
+    assert_eq!(world.path(0, 2), [1, 2]);
+    change(&mut world, 0, 1, |link| Link { delay_ns: 20_000_000, ..link });
+    assert!(world.run_until(secs(6), |world| world.path(0, 2) == [2])?.is_some(), "by 20 ms of 30");
+    Ok(())
 }
 
 #[test]

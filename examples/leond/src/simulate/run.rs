@@ -16,6 +16,9 @@ use crate::cli::FaultKind;
 
 /// The sites start evenly spread over so long.
 const START: Duration = Duration::from_secs(1);
+/// Between convergence and measurement, where delays do not change: what the first, rough measurements led to is put
+/// right meanwhile.
+const SETTLING: Duration = Duration::from_secs(60);
 /// How long sites may take to converge.
 const CONVERGENCE_LIMIT: Duration = Duration::from_secs(60);
 /// How often paths are sampled, and for more sites than that.
@@ -69,7 +72,7 @@ pub(super) fn simulate(
 ) -> anyhow::Result<Outcome> {
     let began = clock::now();
     let mut run = Run::start(underlay, settings, seed).map_err(broken)?;
-    let converged_after = run.converge()?;
+    let converged_after = run.converge(underlay.frames.len() == 1)?;
     run.measure(underlay, settings, seed, progress).map_err(broken)?;
     let sites = run.world.sites();
     let path = |from, to| run.world.path(from, to).to_vec();
@@ -151,10 +154,13 @@ impl Run {
 
     /// Lets the world go on until every site lists every other, all chosen paths carry, and together they are as
     /// good as hysteresis lets them be. Says how long after the last start that was.
-    fn converge(&mut self) -> anyhow::Result<Duration> {
+    fn converge(&mut self, is_steady: bool) -> anyhow::Result<Duration> {
         let truth = &self.truth;
         let converged = |world: &World| is_whole(world, truth) && is_near_best(world, truth);
         let passed = self.world.run_until(CONVERGENCE_LIMIT, converged).map_err(broken)?;
+        if is_steady {
+            self.world.run_for(SETTLING).map_err(broken)?;
+        }
         self.measured_from = self.world.now();
         passed.with_context(|| {
             let limit = CONVERGENCE_LIMIT.as_secs();
