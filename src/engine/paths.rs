@@ -7,7 +7,7 @@ use crate::engine::control::Control;
 use crate::engine::event::Event;
 use crate::latency::{Latency, LinkState};
 use crate::node::NodePrefix;
-use crate::route::{Change, Database, Failover, Policy};
+use crate::route::{Change, Database, Failover, Policy, correction};
 use crate::time::Time;
 use crate::wire::latency::{LinkLatency, Transit};
 use crate::wire::record::Record;
@@ -18,9 +18,13 @@ const SELECT_DELAY: Duration = Duration::from_millis(200);
 
 impl Database for Latency {
     fn link(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
-        // The node at its far end may just not have told that it is down.
-        let is_down = matches!(self.entry(to, from), Some(None));
-        self.link(from, to).filter(|_| !is_down)
+        let link = self.link(from, to)?;
+        match self.entry(to, from) {
+            // The node at its far end just has not told yet that it is down.
+            Some(None) => None,
+            Some(Some(other_end)) => Some(correction(link, other_end).unwrap_or(link)),
+            None => Some(link),
+        }
     }
 
     fn transit(&self, relay: NodePrefix) -> Option<Transit> {

@@ -17,6 +17,7 @@ mod load;
 mod path;
 mod policy;
 mod table;
+mod trust;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub(crate) use path::Path;
 pub(crate) use policy::Policy;
 pub(crate) use table::KnownLink;
 use table::Table;
+pub(crate) use trust::correction;
 
 /// The path to a member is another one now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -257,3 +257,17 @@ fn a_node_that_carries_no_transit_is_on_no_path_but_its_own() {
     assert!(router.path(SEOUL).is_direct() && router.path(INAGI).is_direct());
     assert_eq!(router.backup(SEOUL), None);
 }
+
+#[test]
+fn a_relay_that_makes_its_links_short_gains_nothing_while_their_other_ends_tell_the_truth() {
+    let nodes = [OWN, INAGI, SEOUL];
+    let mut links = links_of(|one, other| if one + other == 2 { 60_000 } else { 40_000 });
+    let claimed = LinkLatency { fast_us: 1_000, slow_us: 1_000, ..LinkLatency::default() };
+    links.iter_mut().filter(|(from, ..)| *from == 1).for_each(|(_, _, link)| *link = Some(claimed));
+    let mut router = router();
+    router.select(&nodes, &links, |_| Some(Transit::default()), at(0));
+    assert!(router.path(SEOUL).is_direct(), "80 ms, not 41");
+    let links = links_of(|one, other| if one + other == 2 { 60_000 } else { 20_500 });
+    router.select(&nodes, &links, |_| Some(Transit::default()), at(60));
+    assert_eq!(router.path(SEOUL).hops(), [INAGI, SEOUL], "once both say the same");
+}

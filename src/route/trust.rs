@@ -1,0 +1,37 @@
+//! Whom to believe of a link: both of its ends measure the same round-trip time, and who advertises much less than the
+//! other end, to draw traffic or by mistake, is not believed.
+//!
+//! A member that lies about all of its links gains nothing by it as long as the others do not.
+
+use crate::wire::latency::LinkLatency;
+
+/// Two honest ends differ by less than a quarter of the lower time and this, in microseconds: each samples at moments of
+/// its own, tells movements of less than a twentieth late, and may have begun to measure anew.
+const TOLERANCE_US: u32 = 5_000;
+const TOLERANCE_SHARE: u32 = 4;
+
+/// What counts instead of what one end of a link advertises, in the light of what the other end does; `None` if
+/// the one is believed. The slow averages decide, as the fast ones may differ by a queue that only one has seen yet.
+pub(crate) fn correction(advertised: LinkLatency, other_end: LinkLatency) -> Option<LinkLatency> {
+    let least = advertised.slow_us;
+    let most = least.saturating_add((least / TOLERANCE_SHARE).saturating_add(TOLERANCE_US));
+    (other_end.slow_us > most).then(|| LinkLatency {
+        fast_us: advertised.fast_us.max(other_end.fast_us),
+        slow_us: other_end.slow_us,
+        ..advertised
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_higher_of_two_times_that_contradict_each_other_counts() {
+        let link = |fast_us, slow_us| LinkLatency { fast_us, slow_us, ..LinkLatency::default() };
+        assert_eq!(correction(link(1_000, 1_000), link(60_000, 50_000)), Some(link(60_000, 50_000)));
+        assert_eq!(correction(link(60_000, 50_000), link(1_000, 1_000)), None);
+        assert_eq!(correction(link(40_000, 40_000), link(80_000, 54_000)), None, "it may be a queue");
+        assert_eq!(correction(link(1_000, 1_000), link(6_000, 6_000)), None, "by less than 5 ms");
+    }
+}
