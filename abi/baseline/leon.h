@@ -110,12 +110,12 @@
 #define LEON_EVENT_JOIN_REJECTED 9
 
 /**
- * Pings to `member` are answered.
+ * Probes of the link to `member` are answered.
  */
 #define LEON_EVENT_LINK_UP 10
 
 /**
- * Several pings to `member` went unanswered; frames for it go through others where possible.
+ * Several probes of the link to `member` went unanswered; frames for it go through others where possible.
  */
 #define LEON_EVENT_LINK_DOWN 11
 
@@ -382,7 +382,7 @@
 #define LEON_ESTIMATE_BOTH 3
 
 /**
- * Pings are answered, and the latency database has the link.
+ * Probes are answered, and the latency database has the link.
  */
 #define LEON_LINK_UP 1
 
@@ -392,7 +392,7 @@
 #define LEON_LINK_NEW 2
 
 /**
- * Pings go unanswered.
+ * Probes go unanswered.
  */
 #define LEON_LINK_DOWN 3
 
@@ -847,7 +847,8 @@ typedef struct leon_config {
      */
     uint32_t fdb_ageing_s;
     /**
-     * How often each member is pinged, in milliseconds, 100 to 60000. Default 1000.
+     * How often the link to each member is probed where there are at most 14, in milliseconds, 100 to 60000. Default
+     * 2000.
      */
     uint32_t ping_interval_ms;
     /**
@@ -1247,7 +1248,7 @@ typedef struct leon_member {
      */
     uint32_t state;
     /**
-     * Share of recent pings that went unanswered, in millionths.
+     * Share of recent probes that went unanswered, in millionths.
      */
     uint32_t loss_ppm;
     /**
@@ -1285,7 +1286,7 @@ typedef struct leon_link {
      */
     uint64_t slow_ns;
     /**
-     * Share of pings lost, in millionths, to 1/255.
+     * Share of probes lost, in millionths, to 1/255.
      */
     uint32_t loss_ppm;
     /**
@@ -1367,7 +1368,7 @@ typedef struct leon_path_link {
      */
     uint64_t slow_ns;
     /**
-     * What the loss of its pings adds to the cost, in nanoseconds.
+     * What the loss of its probes adds to the cost, in nanoseconds.
      */
     uint64_t loss_charge_ns;
     /**
@@ -1379,12 +1380,12 @@ typedef struct leon_path_link {
      */
     int64_t skew_ns;
     /**
-     * How long ago this node's own last ping was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
+     * How long ago this node's own last probe was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
      * links between others.
      */
     uint64_t age_ns;
     /**
-     * How many of this node's own pings were answered since the link last came up; 0 for links between others.
+     * How many of this node's own probes were answered since the link last came up; 0 for links between others.
      */
     uint32_t samples;
     /**

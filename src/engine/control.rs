@@ -22,7 +22,7 @@ use crate::forward::fdb::{Fdb, Slot};
 use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
 use crate::hosts::{Capacity, Hosts};
-use crate::latency::{self, Latency};
+use crate::latency::{self, Latency, LinkState};
 use crate::membership::{self, Membership};
 use crate::node::{NodeId, NodePrefix};
 use crate::rng::Rng;
@@ -30,8 +30,8 @@ use crate::route::{Path, Policy, Router};
 use crate::session::{self, OuterKey, Sessions};
 use crate::stats::{Counter, CounterSet};
 use crate::time::Time;
-use crate::wire::control::{MAX_CONTROL_LEN, Message, Ping};
-use crate::wire::latency::Row;
+use crate::wire::control::{MAX_CONTROL_LEN, Message};
+use crate::wire::latency::{Probe, Row};
 use crate::wire::record::Record;
 
 /// How often hosts that have been silent for too long are cleared out of the FDB, and announced ones put back.
@@ -228,7 +228,7 @@ impl Control {
         use session::Output;
         match output {
             Output::Send { route, kind, inner } => self.send_handshake(&route, kind, &inner),
-            Output::Confirm(prefix) => self.send_to(prefix, &Message::Confirm, now),
+            Output::Confirm(prefix) => self.confirm(prefix, now),
             Output::Challenge { to, address, token } => self.challenge(to, address, token, now),
             Output::Met(prefix) => self.membership.met(prefix, now),
             Output::Closed(prefix) => self.membership.lose(prefix, now),
@@ -295,14 +295,14 @@ impl Control {
     fn on_latency(&mut self, output: latency::Output, now: Time) {
         use latency::Output;
         match output {
-            Output::Ping(to, token) => {
-                let ping = Ping {
-                    token,
-                    list_digest: self.membership.digest(),
+            Output::Probe(to, stamps) => {
+                let probe = Probe {
+                    stamps,
+                    list_digest: self.membership.short_digest(),
                     row_version: self.latency.row_version(),
                     hosts_version: self.hosts.version(),
                 };
-                self.send_direct(to, &Message::Ping(ping), now);
+                self.send_direct(to, &Message::Probe(probe), now);
             }
             Output::Row(to, row) => {
                 let message = self.row_message(row);
@@ -330,8 +330,18 @@ impl Control {
         }
     }
 
+    /// Shows a node that this one has the keys of a new session. A probe does, and its answer shows the same of the
+    /// node, which may have nothing else to say for long.
+    fn confirm(&mut self, prefix: NodePrefix, now: Time) {
+        if self.latency.link_state(prefix) == Some(LinkState::Up) {
+            self.latency.check(prefix, now);
+        } else {
+            self.send_to(prefix, &Message::Confirm, now);
+        }
+    }
+
     fn row_message(&self, row: Row) -> Message {
-        let (list_digest, hosts_version) = (self.membership.digest(), self.hosts.version());
+        let (list_digest, hosts_version) = (self.membership.short_digest(), self.hosts.version());
         Message::Row { list_digest, hosts_version, row }
     }
 
@@ -361,7 +371,7 @@ impl Control {
         self.sessions.set_member(prefix, false);
         self.fdb.flush(connection.slot);
         self.slots.free(connection.slot, now);
-        self.latency.remove(prefix);
+        self.latency.remove(prefix, now);
         self.hosts.remove(prefix);
         self.is_unpublished = true;
         self.lose_relay(prefix, now);

@@ -11,7 +11,7 @@ use crate::route::{Cost, Path};
 use crate::session::{self, Arrival, Ends, Keys, Route, SealedPath};
 use crate::stats::Counter;
 use crate::time::Time;
-use crate::wire::control::{Message, Pong};
+use crate::wire::control::Message;
 use crate::wire::header::{self, Fields};
 use crate::wire::record::Record;
 use crate::wire::{KIND_CONTROL, TYPE_TRANSPORT};
@@ -72,24 +72,11 @@ impl Control {
                 self.membership.handle_join_reject(from, version, reason, now);
             }
             Message::Leave { version } => self.membership.handle_leave(from, version, now),
-            Message::Ping(ping) => {
-                // Two of the four time stamps: the ping's arrival, and now.
-                let pong = Pong {
-                    token: ping.token,
-                    received_at: received_at.as_nanos(),
-                    sent_at: now.as_nanos(),
-                    row_version: self.latency.row_version(),
-                    hosts_version: self.hosts.version(),
-                };
-                self.send_direct(from, &Message::Pong(pong), now);
-                self.latency.hear_row_version(from, ping.row_version, now);
-                self.hosts.hear_version(from, ping.hosts_version, now);
-                self.membership.compare_digest(from, ping.list_digest, now);
-            }
-            Message::Pong(pong) => {
-                self.latency.handle_pong(from, pong, received_at);
-                self.latency.hear_row_version(from, pong.row_version, now);
-                self.hosts.hear_version(from, pong.hosts_version, now);
+            Message::Probe(probe) => {
+                self.latency.handle_probe(from, probe.stamps, received_at);
+                self.latency.hear_row_version(from, probe.row_version, now);
+                self.hosts.hear_version(from, probe.hosts_version, now);
+                self.membership.compare_digest(from, probe.list_digest, now);
             }
             Message::Row { list_digest, hosts_version, row } => {
                 self.latency.handle_row(from, row, now);
@@ -108,7 +95,10 @@ impl Control {
                 }
             }
             Message::AddressResponse { token } => {
-                if !self.sessions.prove(from, token) {
+                if self.sessions.prove(from, token) {
+                    // Where it was before it has heard nothing.
+                    self.latency.check(from, now);
+                } else {
                     self.counters.bump(Counter::ControlUnexpected);
                 }
             }

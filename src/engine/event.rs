@@ -74,12 +74,12 @@ pub enum Event {
         /// Why.
         reason: RejectReason,
     },
-    /// Pings to this member are answered.
+    /// Probes of the link to this member are answered.
     LinkUp {
         /// The member at the other end.
         id: NodeId,
     },
-    /// Several pings to this member went unanswered; frames for it go through others where possible.
+    /// Several probes of the link to this member went unanswered; frames for it go through others where possible.
     LinkDown {
         /// The member at the other end.
         id: NodeId,

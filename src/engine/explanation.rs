@@ -106,7 +106,7 @@ pub struct PathLink {
     /// Round-trip time averaged over about 30 s, as the latency database has it; `None` unless up.
     #[cfg_attr(feature = "serde", serde(rename = "slow_ns", serialize_with = "crate::time::ns::option"))]
     pub slow: Option<Duration>,
-    /// What the loss of its pings adds to the cost; zero unless up.
+    /// What the loss of its probes adds to the cost; zero unless up.
     #[cfg_attr(feature = "serde", serde(rename = "loss_charge_ns", serialize_with = "crate::time::ns::of"))]
     pub loss_charge: Duration,
     /// What its jitter adds to the cost on the fast estimate; zero unless up.
@@ -118,7 +118,7 @@ pub struct PathLink {
     /// What makes the cost that of its direction, in nanoseconds: what frames take longer this way than half of the
     /// round trip, twice, as seen on the clocks of this node's own links. 0 where nothing is known.
     pub skew_ns: i64,
-    /// What this node's own pings tell; `None` for links between others.
+    /// What this node's own probes tell; `None` for links between others.
     pub probe: Option<Probe>,
 }
 
@@ -126,7 +126,7 @@ pub struct PathLink {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Probe {
-    /// How many pings were answered since the link last came up.
+    /// How many probes were answered since the link last came up.
     pub samples: u32,
     /// How long ago the last one was answered; `None` if none was.
     #[cfg_attr(feature = "serde", serde(rename = "age_ns", serialize_with = "crate::time::ns::option"))]
@@ -138,12 +138,12 @@ pub struct Probe {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LinkState {
-    /// Pings are answered, and the latency database has the link.
+    /// Probes are answered, and the latency database has the link.
     Up,
     /// A link of this node that has not had three answers since it began or came back: it is used by nobody
     /// yet.
     New,
-    /// Pings go unanswered.
+    /// Probes go unanswered.
     Down,
     /// The latency database knows nothing of the link: it is new, or news of it are on their way.
     Unmeasured,

@@ -65,7 +65,7 @@ pub struct MemberStatus {
     /// Mean deviation of that round-trip time, if the link is up.
     #[cfg_attr(feature = "serde", serde(rename = "jitter_ns", serialize_with = "crate::time::ns::option"))]
     pub jitter: Option<Duration>,
-    /// Share of recent pings that went unanswered, 0.0 to 1.0.
+    /// Share of recent probes that went unanswered, 0.0 to 1.0.
     pub loss: f64,
     /// The path frames take: relays in order, the member itself last. Empty unless alive.
     pub path: Vec<NodeId>,
@@ -102,7 +102,7 @@ pub struct LinkStatus {
     /// Mean deviation of the round-trip time; `None` if the link is down.
     #[cfg_attr(feature = "serde", serde(rename = "jitter_ns", serialize_with = "crate::time::ns::option"))]
     pub jitter: Option<Duration>,
-    /// Share of pings lost, in 1/255.
+    /// Share of probes lost, in 1/255.
     #[cfg_attr(feature = "serde", serde(serialize_with = "share"))]
     pub loss: u8,
 }

@@ -89,7 +89,8 @@ pub struct leon_config {
     pub fdb_capacity: u32,
     /// How long a host that sends nothing stays in the FDB, in seconds, 1 to 1000000. Default 300.
     pub fdb_ageing_s: u32,
-    /// How often each member is pinged, in milliseconds, 100 to 60000. Default 1000.
+    /// How often the link to each member is probed where there are at most 14, in milliseconds, 100 to 60000. Default
+    /// 2000.
     pub ping_interval_ms: u32,
     /// What passing through one relay costs, in nanoseconds of round-trip time, up to 1000000000. Default 100000;
     /// 1 is as good as nothing.

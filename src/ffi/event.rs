@@ -33,9 +33,9 @@ pub const LEON_EVENT_SEEDS_SILENT: u32 = 7;
 pub const LEON_EVENT_SECURITY_MISMATCH: u32 = 8;
 /// A member refuses this node. `address`: who; `reason`: why, one of `LEON_REJECT_*`.
 pub const LEON_EVENT_JOIN_REJECTED: u32 = 9;
-/// Pings to `member` are answered.
+/// Probes of the link to `member` are answered.
 pub const LEON_EVENT_LINK_UP: u32 = 10;
-/// Several pings to `member` went unanswered; frames for it go through others where possible.
+/// Several probes of the link to `member` went unanswered; frames for it go through others where possible.
 pub const LEON_EVENT_LINK_DOWN: u32 = 11;
 /// Frames for `member` take another path from now on. `path`: relays in order, the destination last; `reason`: why,
 /// one of `LEON_CAUSE_*`.

@@ -48,11 +48,11 @@ pub const LEON_ESTIMATE_SLOW: u32 = 2;
 /// Both of them.
 pub const LEON_ESTIMATE_BOTH: u32 = 3;
 
-/// Pings are answered, and the latency database has the link.
+/// Probes are answered, and the latency database has the link.
 pub const LEON_LINK_UP: u32 = 1;
 /// A link of this node that has not had three answers since it began or came back.
 pub const LEON_LINK_NEW: u32 = 2;
-/// Pings go unanswered.
+/// Probes go unanswered.
 pub const LEON_LINK_DOWN: u32 = 3;
 /// The latency database knows nothing of the link.
 pub const LEON_LINK_UNMEASURED: u32 = 4;
@@ -89,16 +89,16 @@ pub struct leon_path_link {
     pub fast_ns: u64,
     /// Round-trip time averaged over about 30 s in nanoseconds; `LEON_UNKNOWN` unless up.
     pub slow_ns: u64,
-    /// What the loss of its pings adds to the cost, in nanoseconds.
+    /// What the loss of its probes adds to the cost, in nanoseconds.
     pub loss_charge_ns: u64,
     /// What its jitter adds to the cost on the fast estimate, in nanoseconds.
     pub jitter_charge_ns: u64,
     /// What makes the cost that of its direction, in nanoseconds; may be negative.
     pub skew_ns: i64,
-    /// How long ago this node's own last ping was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
+    /// How long ago this node's own last probe was answered, in nanoseconds; `LEON_UNKNOWN` if none was, and for
     /// links between others.
     pub age_ns: u64,
-    /// How many of this node's own pings were answered since the link last came up; 0 for links between others.
+    /// How many of this node's own probes were answered since the link last came up; 0 for links between others.
     pub samples: u32,
     /// One of `LEON_LINK_*`.
     pub state: u32,

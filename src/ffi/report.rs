@@ -83,7 +83,7 @@ pub struct leon_member {
     pub direct_cost_ns: u64,
     /// One of `LEON_MEMBER_*`.
     pub state: u32,
-    /// Share of recent pings that went unanswered, in millionths.
+    /// Share of recent probes that went unanswered, in millionths.
     pub loss_ppm: u32,
     /// The path that frames take: relays in order, the member itself last.
     pub path: [leon_id; LEON_PATH_MAX],
@@ -105,7 +105,7 @@ pub struct leon_link {
     pub fast_ns: u64,
     /// Round-trip time averaged over about 30 s in nanoseconds; `LEON_UNKNOWN` if the link is down.
     pub slow_ns: u64,
-    /// Share of pings lost, in millionths, to 1/255.
+    /// Share of probes lost, in millionths, to 1/255.
     pub loss_ppm: u32,
     /// Zero.
     pub reserved: u32,

@@ -25,7 +25,7 @@ const CALMING: Duration = Duration::from_secs(3);
 /// How long a sealed mesh may take to be at rest: to renew a session that only one side still has, for one.
 const REST_LIMIT: Duration = Duration::from_secs(120);
 /// Most datagrams that a site sends in a second in which nobody disturbs it. A member of a quiet mesh of six
-/// sends fewer than 50: pings, pongs, rows, and joins to and questions of those that do not answer.
+/// sends fewer than 50: probes, rows, and joins to and questions of those that do not answer.
 const MAX_CALM_RATE: u64 = 200;
 
 /// Any bytes as a sequence of datagrams, frames and commands that reach the sites of a mesh.

@@ -1,6 +1,7 @@
 //! Control messages out of choices: well-formed, by somebody who knows the mesh and lies.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::error::RejectReason;
 use crate::fuzzing::feed::Feed;
@@ -9,9 +10,10 @@ use crate::host::Host;
 use crate::mac::MacAddr;
 use crate::node::{NodeId, NodePrefix, Segment};
 use crate::sim::World;
-use crate::wire::control::{Listed, Message, Ping, Pong};
+use crate::time::Time;
+use crate::wire::control::{Listed, Message};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
-use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
+use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
 use crate::wire::record::{Record, RecordVersion};
 
 /// Most entries of a list or a row that a lie has.
@@ -35,26 +37,14 @@ pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &
             Message::JoinReject { version: lie.version(), reason: REASONS[lie.feed.below(REASONS.len())] }
         }
         5 => Message::Leave { version: lie.version() },
-        6 => Message::Ping(Ping {
-            token: lie.number(),
-            list_digest: lie.number(),
-            row_version: lie.number(),
-            hosts_version: lie.number(),
-        }),
-        7 => Message::Pong(Pong {
-            token: lie.number(),
-            received_at: lie.number(),
-            sent_at: lie.number(),
-            row_version: lie.number(),
-            hosts_version: lie.number(),
-        }),
+        6 | 7 => Message::Probe(lie.probe()),
         8 => {
             let (one, other) = (lie.number(), lie.number());
             let entries = (0..lie.feed.below(MAX_ENTRIES)).map(|_| lie.row_entry()).collect();
             let transit = (lie.feed.below(4) != 0)
                 .then(|| Transit { load: lie.feed.u8(), delay_us: lie.number() as u16 % u16::MAX });
             let row = Row { from: one.min(other), to: one.max(other), transit, entries };
-            Message::Row { list_digest: lie.number(), hosts_version: lie.number(), row }
+            Message::Row { list_digest: lie.number() as u32, hosts_version: lie.number(), row }
         }
         9 => Message::Confirm,
         10 => Message::AddressChallenge { token: lie.number() },
@@ -148,6 +138,19 @@ impl Lie<'_, '_> {
         let host = if site == SITES { any } else { self.world.host(site).name() };
         let state = if self.feed.below(4) == 0 { HostState::Withdrawn } else { HostState::Present };
         HostEntry { host, announcement: Announcement { sequence: self.number() as u32, state } }
+    }
+
+    fn probe(&mut self) -> Probe {
+        let hold = Duration::from_millis(self.feed.u16().into());
+        let sent_at = Time::from_nanos(self.number());
+        let is_echo = self.feed.below(4) != 0;
+        let echo = Echo { sent_us: self.number() as u32, held_us: (self.number() as u32).min(u32::MAX - 1) };
+        Probe {
+            stamps: Stamps::new(hold, sent_at, is_echo.then_some(echo)),
+            list_digest: self.number() as u32,
+            row_version: self.number(),
+            hosts_version: self.number(),
+        }
     }
 
     fn row_entry(&mut self) -> RowEntry {

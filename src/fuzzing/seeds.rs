@@ -2,6 +2,8 @@
 
 use core::net::SocketAddr;
 
+use core::time::Duration;
+
 use crate::config::Cipher;
 use crate::error::RejectReason;
 use crate::fuzzing::mesh;
@@ -9,10 +11,11 @@ use crate::host::Host;
 use crate::mac::MacAddr;
 use crate::node::{NodeId, NodePrefix, Segment};
 use crate::sim::Dice;
-use crate::wire::control::{Listed, Message, Ping, Pong};
+use crate::time::Time;
+use crate::wire::control::{Listed, Message};
 use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
-use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
+use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
 use crate::wire::record::{Record, RecordVersion};
 
 /// How many rolls of the dice each target gets that takes choices.
@@ -91,6 +94,11 @@ fn host_entries() -> Vec<HostEntry> {
     vec![entry(0, 0, HostState::Present), entry(4094, u32::MAX, HostState::Withdrawn)]
 }
 
+fn probe(hold_ms: u64, echo: Option<Echo>) -> Probe {
+    let stamps = Stamps::new(Duration::from_millis(hold_ms), Time::from_nanos(1 << 40), echo);
+    Probe { stamps, list_digest: 2, row_version: 300, hosts_version: 4 }
+}
+
 /// One of each kind, with every reason.
 fn messages() -> Vec<Message> {
     let [one, other] = [records().remove(0), records().remove(1)];
@@ -109,8 +117,8 @@ fn messages() -> Vec<Message> {
         Message::Join { record: one.clone(), known: RecordVersion::default() },
         Message::JoinAck { known: version, record: other.clone() },
         Message::Leave { version },
-        Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3, hosts_version: 4 }),
-        Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4, hosts_version: 5 }),
+        Message::Probe(probe(0, None)),
+        Message::Probe(probe(1000, Some(Echo { sent_us: 2, held_us: 500_000 }))),
         Message::Row {
             list_digest: 5,
             hosts_version: 6,

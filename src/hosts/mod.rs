@@ -1,7 +1,7 @@
 //! Announced hosts: nodes that know which hosts are behind them say so, and all members know the same.
 //!
 //! Each node's announcements are a log with versions, as rows of latencies are: messages carry what changed
-//! between two versions, pings carry the version, and who lacks something asks for it. Of several nodes that
+//! between two versions, probes carry the version, and who lacks something asks for it. Of several nodes that
 //! announce one host the highest sequence number wins, as in EVPN (RFC 7432 §7.7 and §15).
 //!
 //! Knows nodes by prefix only and sends nothing itself. What frames say of hosts, and where they are
@@ -121,7 +121,7 @@ impl Hosts {
         self.wake_at
     }
 
-    /// Version of the own announcements, as told to all; what pings carry.
+    /// Version of the own announcements, as told to all; what probes carry.
     pub(crate) fn version(&self) -> u64 {
         self.told_version
     }

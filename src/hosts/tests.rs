@@ -76,7 +76,7 @@ fn whatever_is_lost_repeated_or_reordered_all_come_to_agree() {
                 _ => {}
             }
             for from in 0..3 {
-                // Pings, now and then.
+                // Probes, now and then.
                 let (to, version) = ((from + 1 + step % 2) % 3, all[from].version());
                 all[to].hear_version(node(from as u64), version, now);
                 all[from].timer(now);

@@ -12,17 +12,17 @@ use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
 /// How much a time must move to be advertised anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// By more than 5 % and 0.5 ms: in each round.
+    /// By more than 5 %, 0.5 ms, and twice its deviation, which is chance: in each round.
     Coarse,
     /// By more than 0.5 % and 0.05 ms: once in a while, so that small errors do not stay.
     Fine,
 }
 
 impl Precision {
-    /// True if a time of `from` microseconds has moved enough at `to`.
-    fn has_moved(self, from: u32, to: u32) -> bool {
+    /// True if a time of `from` microseconds has moved enough at `to`; by `chance` it does so anyway.
+    fn has_moved(self, from: u32, to: u32, chance: u32) -> bool {
         let (share, us) = match self {
-            Precision::Coarse => (20, 500),
+            Precision::Coarse => (20, chance.max(500)),
             Precision::Fine => (200, 50),
         };
         from.abs_diff(to) > (from / share).max(us)
@@ -30,7 +30,7 @@ impl Precision {
 }
 
 /// A link is also advertised anew when its loss moves by ten points of a hundred: less cannot be told
-/// from chance in 30 s of pings, and an entry that follows chance makes paths flap.
+/// from chance in 30 s of probes, and an entry that follows chance makes paths flap.
 const MOVED_LOSS: u8 = 26;
 /// A deviation is advertised anew when it doubles, or falls to nothing, and moves by 0.25 ms at least.
 const MOVED_JITTER_US: u32 = 250;
@@ -104,16 +104,19 @@ impl OwnRow {
         true
     }
 
-    /// Says that the link to a node that is gone is down. The entry stays: a reader that has missed the news
-    /// must still find it.
-    pub(crate) fn withdraw(&mut self, target: NodePrefix) {
-        if let Some((version, entry)) =
-            self.entries.get_mut(&target).filter(|(_, entry)| entry.link.is_some())
-        {
-            self.version += 1;
-            *version = self.version;
-            entry.link = None;
-        }
+    /// Says that the link to a node that is gone is down; true if that is news. The entry stays: a reader that has
+    /// missed the news must still find it.
+    pub(crate) fn withdraw(&mut self, target: NodePrefix) -> bool {
+        let up = self.entries.get_mut(&target).filter(|(_, entry)| entry.link.is_some());
+        let Some((version, entry)) = up else { return false };
+        self.version += 1;
+        (*version, entry.link) = (self.version, None);
+        true
+    }
+
+    /// What tells those of the row's version whom no probe reaches.
+    pub(crate) fn reminder(&self, version: u64) -> Row {
+        Row { from: version, to: version, transit: self.transit, entries: Vec::new() }
     }
 
     /// Drops the entries of nodes that are not members, if there are more than `capacity`.
@@ -150,8 +153,9 @@ fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Prec
     match (from, to) {
         (None, None) => false,
         (Some(from), Some(to)) => {
-            precision.has_moved(from.fast_us, to.fast_us)
-                || precision.has_moved(from.slow_us, to.slow_us)
+            let chance = 2 * from.jitter_us.max(to.jitter_us);
+            precision.has_moved(from.fast_us, to.fast_us, chance)
+                || precision.has_moved(from.slow_us, to.slow_us, 0)
                 || from.jitter_us.abs_diff(to.jitter_us) > from.jitter_us.max(MOVED_JITTER_US)
                 || from.loss.abs_diff(to.loss) >= MOVED_LOSS
         }

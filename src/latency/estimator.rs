@@ -1,18 +1,21 @@
-//! What a link's pings tell: averages of the round-trip time on two time scales, its deviation, and loss.
+//! What a link's probes tell: averages of the round-trip time on two time scales, its deviation, and loss.
 //!
-//! Averages are defined in seconds, not in samples, so that they mean the same at any ping interval. There
+//! Averages are defined in seconds, not in samples, so that they mean the same at any interval of probes. There
 //! is no minimum filter: on links with queues it chooses badly.
 
 use core::time::Duration;
 
 use crate::time::{Time, nanos};
 
-/// Time constant of the fast average: follows a change within a few pings.
+/// Time constant of the fast average: follows a change within a few probes.
 const FAST: Duration = Duration::from_secs(3);
 /// Time constant of the slow average: outlasts a queue.
 const SLOW: Duration = Duration::from_secs(30);
 /// Time constant of the loss: enough probes to tell a lost tenth from chance.
 const LOSS: Duration = Duration::from_secs(100);
+/// One probe says so much of the loss as this time does, at most: where probes are seldom, a single one that is lost
+/// must not make a link lossy.
+const OUTCOME_MAX: Duration = Duration::from_secs(2);
 /// A lost share of 1, in the unit of the estimator.
 const ALL_LOST: u64 = 1 << 32;
 
@@ -22,7 +25,7 @@ pub(crate) struct Estimator {
     fast: u64,
     slow: u64,
     deviation: u64,
-    /// Share of pings lost, in 1/2^32.
+    /// Share of probes lost, in 1/2^32.
     lost: u64,
     samples: u32,
     last_at: Time,
@@ -30,8 +33,8 @@ pub(crate) struct Estimator {
 }
 
 impl Estimator {
-    /// A ping was answered after `rtt`.
-    pub(crate) fn answered(&mut self, rtt: Duration, now: Time) {
+    /// A probe was on its way for so long, there and back.
+    pub(crate) fn sample(&mut self, rtt: Duration, now: Time) {
         let rtt = nanos(rtt);
         self.samples = self.samples.saturating_add(1);
         let elapsed = now.since(self.last_at);
@@ -42,10 +45,14 @@ impl Estimator {
         }
         self.fast = average(self.fast, rtt, elapsed, FAST, self.samples);
         self.slow = average(self.slow, rtt, elapsed, SLOW, self.samples);
+    }
+
+    /// A probe was answered.
+    pub(crate) fn answered(&mut self, now: Time) {
         self.outcome(0, now);
     }
 
-    /// A ping was not answered in time.
+    /// A probe was not answered in time, or never reached the peer.
     pub(crate) fn unanswered(&mut self, now: Time) {
         self.outcome(ALL_LOST, now);
     }
@@ -56,10 +63,12 @@ impl Estimator {
         *self = Estimator { lost: self.lost, ..Estimator::default() };
     }
 
+    /// The first one says nothing: it is not known for how long it stands.
     fn outcome(&mut self, lost: u64, now: Time) {
-        let elapsed = self.last_outcome_at.map_or(Duration::ZERO, |last_at| now.since(last_at).min(LOSS));
-        self.last_outcome_at = Some(now);
-        self.lost = average(self.lost, lost, elapsed, LOSS, u32::MAX);
+        if let Some(last_at) = self.last_outcome_at.replace(now) {
+            let elapsed = now.since(last_at).min(OUTCOME_MAX);
+            self.lost = average(self.lost, lost, elapsed, LOSS, u32::MAX);
+        }
     }
 
     /// Answers so far.
@@ -87,16 +96,17 @@ impl Estimator {
         Duration::from_nanos(self.deviation)
     }
 
-    /// Share of pings lost, 0.0 to 1.0.
+    /// Share of probes lost, 0.0 to 1.0.
     pub(crate) fn loss(&self) -> f64 {
         self.lost as f64 / ALL_LOST as f64
     }
 }
 
-/// Moves `current` towards `sample` by elapsed / (constant + elapsed), but never by less than one part in
-/// `samples`: the first samples are averaged plainly.
+/// Moves `current` towards `sample` by elapsed / (constant + elapsed), at most by half: where probes are seldom, a
+/// single one must not be all that counts. Never by less than one part in `samples`: the first samples are averaged
+/// plainly.
 fn average(current: u64, sample: u64, elapsed: Duration, constant: Duration, samples: u32) -> u64 {
-    let elapsed = i128::from(nanos(elapsed));
+    let elapsed = i128::from(nanos(elapsed.min(constant)));
     let whole = i128::from(nanos(constant)) + elapsed;
     let samples = i128::from(samples);
     let (part, whole) = if elapsed * samples > whole { (elapsed, whole) } else { (1, samples) };
@@ -113,7 +123,7 @@ mod tests {
 
     fn feed(estimator: &mut Estimator, from_secs: u64, seconds: u64, rtt: impl Fn(u64) -> Duration) {
         for second in from_secs..from_secs + seconds {
-            estimator.answered(rtt(second), Time::ZERO + Duration::from_secs(second));
+            estimator.sample(rtt(second), Time::ZERO + Duration::from_secs(second));
         }
     }
 
@@ -147,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn one_lost_ping_does_not_make_a_new_link_lossy_whatever_the_clock_says() {
+    fn one_lost_probe_does_not_make_a_new_link_lossy_whatever_the_clock_says() {
         for start in [0, 1_000_000] {
             let mut estimator = Estimator::default();
             estimator.unanswered(Time::ZERO + Duration::from_secs(start));
-            estimator.answered(MS, Time::ZERO + Duration::from_secs(start + 1));
+            estimator.answered(Time::ZERO + Duration::from_secs(start + 1));
             assert!(estimator.loss() < 0.05, "{}", estimator.loss());
         }
     }
@@ -161,20 +171,20 @@ mod tests {
         let mut estimator = Estimator::default();
         for second in 0..300 {
             let now = Time::ZERO + Duration::from_secs(second);
-            if second % 2 == 0 { estimator.unanswered(now) } else { estimator.answered(32 * MS, now) }
+            if second % 2 == 0 { estimator.unanswered(now) } else { estimator.answered(now) }
         }
         estimator.restart();
-        estimator.answered(4 * MS, Time::ZERO + Duration::from_secs(1000));
+        estimator.sample(4 * MS, Time::ZERO + Duration::from_secs(1000));
         assert_eq!((estimator.fast(), estimator.slow(), estimator.samples()), (4 * MS, 4 * MS, 1));
         assert!(estimator.loss() > 0.4, "{}", estimator.loss());
     }
 
     #[test]
-    fn loss_is_the_share_of_unanswered_pings() {
+    fn loss_is_the_share_of_unanswered_probes() {
         let mut estimator = Estimator::default();
         for second in 0..600 {
             let now = Time::ZERO + Duration::from_secs(second);
-            if second % 4 == 0 { estimator.unanswered(now) } else { estimator.answered(MS, now) }
+            if second % 4 == 0 { estimator.unanswered(now) } else { estimator.answered(now) }
         }
         assert!((0.18..0.32).contains(&estimator.loss()), "{}", estimator.loss());
     }

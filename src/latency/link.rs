@@ -1,5 +1,10 @@
-//! One direct link as this node probes it: when to ping, what a pong tells, and whether the link is up.
+//! One direct link as this node probes it: whose turn it is, what a probe tells, and whether the link is up.
+//!
+//! One probe bounces between the two ends. Who receives it holds it for as long as the other end asks, and sends
+//! it back; so each probe that arrives is a sample of the round-trip time, and the end that does not get the probe
+//! back notices by itself that something is lost.
 
+use core::mem;
 use core::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -7,33 +12,42 @@ use arrayvec::ArrayVec;
 use crate::latency::estimator::Estimator;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::latency::LinkLatency;
+use crate::wire::latency::{Echo, LinkLatency, Stamps};
 
-/// Pings of one round: the first, and quick retries within about a second after it is lost.
-const PINGS_PER_ROUND: u8 = 4;
-/// Time between the retries.
-const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a pong may take, by what the link's times have been so far. One that takes longer than the maximum was
-/// not on its way for so long: this node or the peer was asleep.
-const TIMEOUT_MIN: Duration = Duration::from_millis(200);
+/// Quick probes, which want to be answered at once, after one that did not come back.
+const QUICK_PROBES: u8 = 3;
+/// Quick probes on a link that loses much: so few as to say nothing by their loss.
+const QUICK_PROBES_LOSSY: u8 = 6;
+/// Time between them: a loss of several packets at a time is seldom longer.
+const QUICK_INTERVAL: Duration = Duration::from_millis(50);
+/// Such a link loses this share at least: more than one probe that is lost amounts to.
+const LOSSY: f64 = 0.1;
+/// How long an answer may take: the round-trip time and four times its deviation (RFC 6298), and this at least beside
+/// the round-trip time, for ends that are busy.
+const SLACK_MIN: Duration = Duration::from_millis(50);
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
-/// How long the pong of a link that was never measured may take.
+/// How long the answer of a link that was never measured may take.
 const TIMEOUT_UNMEASURED: Duration = Duration::from_millis(500);
-/// A new link is pinged this often until it is measured.
-const FIRST_INTERVAL: Duration = Duration::from_millis(100);
+/// A new link is probed this often until it is measured, then half as often with each answer until that is as seldom as
+/// any: what gets lost while a node joins is soon noticed.
+const FIRST_INTERVAL: Duration = Duration::from_millis(40);
 /// A link carries transit, and is advertised, once it has so many answers: a new link starts pessimistic.
 const SAMPLES_TO_ADVERTISE: u32 = 3;
-/// Pings whose pongs may still come.
-const OUTSTANDING: usize = 8;
+/// Own probes whose echo may still come.
+const REMEMBERED: usize = 8;
+/// A probe sent up to so long before one that has arrived has been overtaken; one from longer ago, by its stamp, is of a
+/// clock that was set back.
+const OVERTAKEN_US: u64 = 3_000_000;
 
 /// Whether a link works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
-    /// No ping has been answered yet, and not enough have been lost.
+    /// No probe has been answered yet, and not enough have been lost.
     New,
-    /// Pings are answered.
+    /// Probes are answered.
     Up,
-    /// All pings of a round went unanswered.
+    /// All quick probes went unanswered.
     Down,
 }
 
@@ -42,36 +56,68 @@ pub(crate) enum LinkState {
 pub(crate) enum Step {
     /// Nothing is due.
     Wait,
-    /// Send a ping with this token.
-    Ping(u64),
+    /// Send a probe.
+    Probe(Stamps),
     /// The link has just gone down.
     WentDown,
 }
 
-/// Where the link is in its round.
+/// How often links are probed.
 #[derive(Clone, Copy, Debug)]
-enum Round {
-    /// Answered, or given up; the next round begins then.
-    Idle { next_at: Time },
-    /// So many pings are out unanswered; the next step is then.
-    Waiting { pings: u8, until: Time },
+pub(super) struct Pace {
+    /// This link, while it is up.
+    pub(super) interval: Duration,
+    /// Any link, at the most.
+    pub(super) shortest: Duration,
+}
+
+/// A probe that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Time,
+    hold: Duration,
+    /// It has been counted, as answered or as lost.
+    is_counted: bool,
+}
+
+/// The latest probe of the peer.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// The peer's clock, in microseconds.
+    sent_us: u64,
+    at: Time,
 }
 
 /// A link to one member.
 #[derive(Debug)]
 pub(crate) struct Link {
+    /// Of two probes that cross, this end goes on waiting for the answer to its own.
+    insists: bool,
     state: LinkState,
-    round: Round,
-    outstanding: ArrayVec<(u64, Time), OUTSTANDING>,
+    /// When to send the probe on, while it is here.
+    send_at: Time,
+    /// When the silence of the peer is noticed, while an own probe is unanswered.
+    silent_at: Time,
+    /// Quick probes sent in vain, while the link is in doubt.
+    quick: Option<u8>,
+    down_since: Time,
+    sent: ArrayVec<Sent, REMEMBERED>,
+    heard: Option<Heard>,
     estimator: Estimator,
 }
 
 impl Link {
-    pub(crate) fn new(now: Time) -> Self {
+    /// A link that is probed from now on; one of its ends `insists`.
+    pub(crate) fn new(insists: bool, now: Time) -> Self {
         Link {
+            insists,
             state: LinkState::New,
-            round: Round::Idle { next_at: now },
-            outstanding: ArrayVec::new(),
+            send_at: now,
+            silent_at: Time::NEVER,
+            quick: None,
+            down_since: Time::NEVER,
+            sent: ArrayVec::new(),
+            heard: None,
             estimator: Estimator::default(),
         }
     }
@@ -85,76 +131,146 @@ impl Link {
     }
 
     pub(crate) fn deadline(&self) -> Time {
-        match self.round {
-            Round::Idle { next_at } => next_at,
-            Round::Waiting { until, .. } => until,
-        }
+        self.send_at.min(self.silent_at)
     }
 
     /// Does what is due at `now`.
-    pub(crate) fn step(&mut self, now: Time, interval: Duration, rng: &mut Rng) -> Step {
-        if now < self.deadline() {
-            return Step::Wait;
+    pub(crate) fn step(&mut self, now: Time, pace: Pace, rng: &mut Rng) -> Step {
+        if now >= self.silent_at {
+            return self.miss(now, pace, rng);
         }
-        let pings = match self.round {
-            Round::Idle { .. } => 0,
-            Round::Waiting { pings, .. } => {
-                // What is lost during an outage says nothing of the loss after it.
-                if self.state != LinkState::Down {
-                    self.estimator.unanswered(now);
-                }
-                pings
-            }
-        };
-        if pings == PINGS_PER_ROUND {
-            self.round = Round::Idle { next_at: now + rng.around(interval) };
-            let was_down = self.state == LinkState::Down;
-            self.state = LinkState::Down;
-            return if was_down { Step::Wait } else { Step::WentDown };
+        if now >= self.send_at {
+            let hold = rng.around(self.hold(pace));
+            // An earlier probe that is still unanswered is not waited for any longer.
+            self.silent_at = self.silent_at.min(now + hold + self.timeout());
+            return self.send(hold, now);
         }
-        // A link that is down gets one ping a round: whether it is up again shows with the first pong.
-        let pings = if self.state == LinkState::Down { PINGS_PER_ROUND } else { pings + 1 };
-        let is_retry = pings > 1 && pings < PINGS_PER_ROUND;
-        let wait = if is_retry { RETRY_INTERVAL } else { self.timeout() };
-        self.round = Round::Waiting { pings, until: now + wait };
-        let token = rng.u64();
-        if self.outstanding.is_full() {
-            self.outstanding.remove(0);
-        }
-        self.outstanding.push((token, now));
-        Step::Ping(token)
+        Step::Wait
     }
 
-    /// Probes the link now unless a probe is out.
+    /// Probes the link at once: there is doubt whether it is up.
     pub(crate) fn check(&mut self, now: Time) {
-        if let Round::Idle { next_at } = &mut self.round {
-            *next_at = now;
+        if self.state != LinkState::Down && self.quick.is_none() {
+            self.quick = Some(0);
+            self.silent_at = now;
         }
     }
 
-    /// A pong came at `now`; `held` is how long the peer had the ping. False if nothing like it is awaited.
-    pub(crate) fn pong(
-        &mut self,
-        token: u64,
-        held: Duration,
-        now: Time,
-        interval: Duration,
-        rng: &mut Rng,
-    ) -> bool {
-        self.outstanding.retain(|(_, sent_at)| now.since(*sent_at) <= TIMEOUT_MAX);
-        let Some(at) = self.outstanding.iter().position(|(sent, _)| *sent == token) else {
-            return false;
-        };
-        let (_, sent_at) = self.outstanding.remove(at);
+    /// Sends the probe now if it is not to move within `pace`: the peer shall learn that it is to come back sooner.
+    pub(crate) fn hurry(&mut self, now: Time, pace: Pace) {
+        if self.state == LinkState::Up && self.deadline() > now + pace.interval {
+            self.send_at = now;
+        }
+    }
+
+    /// Nothing has come back in time.
+    fn miss(&mut self, now: Time, pace: Pace, rng: &mut Rng) -> Step {
+        if self.state == LinkState::Down {
+            // Less and less often: a link may be down for ever.
+            let longest = pace.interval.max(pace.shortest);
+            let pause = (now.since(self.down_since) / 2).clamp(pace.shortest, longest);
+            self.silent_at = now + rng.around(pause);
+            return self.send(Duration::ZERO, now);
+        }
+        // A check begins before anything is lost.
+        if self.quick != Some(0) {
+            self.count_lost(Time::NEVER, now);
+        }
+        let quick_probes = if self.estimator.loss() < LOSSY { QUICK_PROBES } else { QUICK_PROBES_LOSSY };
+        let sent = self.quick.unwrap_or(0);
+        if sent >= quick_probes {
+            (self.state, self.down_since, self.quick) = (LinkState::Down, now, None);
+            self.silent_at = now + rng.around(pace.shortest);
+            return Step::WentDown;
+        }
+        self.quick = Some(sent + 1);
+        let wait = if sent + 1 < quick_probes { QUICK_INTERVAL } else { self.timeout() };
+        self.silent_at = now + wait;
+        self.send(Duration::ZERO, now)
+    }
+
+    /// Sends the probe with what the peer is to know, which is to hold it for so long.
+    fn send(&mut self, hold: Duration, now: Time) -> Step {
+        self.send_at = Time::NEVER;
+        if self.sent.is_full() {
+            self.sent.remove(0);
+        }
+        self.sent.push(Sent { at: now, hold, is_counted: self.state == LinkState::Down });
+        let echo = self.heard.and_then(|heard| {
+            let held_us = u32::try_from(now.since(heard.at).as_micros()).ok()?;
+            Some(Echo { sent_us: heard.sent_us as u32, held_us })
+        });
+        Step::Probe(Stamps::new(hold, now, echo))
+    }
+
+    /// The peer's probe arrived at `now`. True if it answers an own one: the link works in both directions.
+    pub(crate) fn receive(&mut self, stamps: Stamps, now: Time, pace: Pace) -> bool {
+        let latest = self.sent.last().copied();
+        let echoed = stamps.echo.and_then(|echo| self.take_sample(echo, now));
+        let behind_us = |heard: Heard| heard.sent_us.wrapping_sub(stamps.sent_us) % Stamps::MODULUS;
+        if self.heard.is_some_and(|heard| behind_us(heard) < OVERTAKEN_US) {
+            return echoed.is_some();
+        }
+        self.heard = Some(Heard { sent_us: stamps.sent_us, at: now });
+        let is_waiting = self.silent_at != Time::NEVER && self.send_at == Time::NEVER;
+        let crossed = latest.filter(|latest| {
+            is_waiting && echoed != Some(latest.at) && now.since(latest.at) < self.timeout()
+        });
+        match crossed {
+            _ if stamps.is_urgent() => self.send_at = now,
+            // Both ends have sent a probe, and only one is to go on.
+            Some(_) if self.insists => {}
+            Some(_) => {
+                // The other end will echo a later one.
+                self.sent.iter_mut().for_each(|sent| sent.is_counted = true);
+                self.silent_at = Time::NEVER;
+                self.send_at = now + stamps.hold().min(self.hold(pace));
+            }
+            None => self.send_at = now + stamps.hold().min(self.hold(pace)),
+        }
+        echoed.is_some()
+    }
+
+    /// The peer had one of the own probes: gives when that was sent.
+    fn take_sample(&mut self, echo: Echo, now: Time) -> Option<Time> {
+        let is_echoed = |sent: &&Sent| Stamps::of(sent.at) as u32 == echo.sent_us;
+        let at = self.sent.iter().rev().find(is_echoed)?.at;
+        // A peer cannot have held the probe for longer than it was away.
+        let rtt = now.since(at).saturating_sub(Duration::from_micros(echo.held_us.into()));
+        // It was not on its way for so long: this node or the peer was asleep.
+        if rtt > TIMEOUT_MAX {
+            return None;
+        }
         if self.state == LinkState::Down {
             self.estimator.restart();
         }
         self.state = LinkState::Up;
-        // A peer cannot have held the ping for longer than it was away.
-        self.estimator.answered(now.since(sent_at).saturating_sub(held), now);
-        let wait = if self.is_settled() { interval } else { FIRST_INTERVAL };
-        self.round = Round::Idle { next_at: (sent_at + rng.around(wait)).max(now + FIRST_INTERVAL / 2) };
-        true
+        self.estimator.sample(rtt, now);
+        // The peer tells of the latest that has arrived: earlier ones have not.
+        self.count_lost(at, now);
+        if self.sent.iter_mut().any(|sent| sent.at == at && !mem::replace(&mut sent.is_counted, true)) {
+            self.estimator.answered(now);
+        }
+        self.quick = None;
+        // What was sent since is waited for.
+        let later = self.sent.last().filter(|last| last.at > at && self.send_at == Time::NEVER);
+        self.silent_at = later.map_or(Time::NEVER, |last| last.at + last.hold + self.timeout());
+        Some(at)
+    }
+
+    /// Counts own probes sent before `until` as lost, unless they have been counted.
+    fn count_lost(&mut self, until: Time, now: Time) {
+        for sent in self.sent.iter_mut().filter(|sent| sent.at < until) {
+            if !mem::replace(&mut sent.is_counted, true) {
+                self.estimator.unanswered(now);
+            }
+        }
+    }
+
+    /// How long the peer is to hold the probe, and this end would if the peer asked for longer.
+    fn hold(&self, pace: Pace) -> Duration {
+        let doublings = self.estimator.samples().saturating_sub(SAMPLES_TO_ADVERTISE).min(16);
+        (FIRST_INTERVAL / 2 * 2_u32.pow(doublings)).min(pace.interval / 2)
     }
 
     /// What others may be told of the link: `None` while it is new, `Some(None)` when it is down.
@@ -178,11 +294,13 @@ impl Link {
         self.estimator.samples() >= SAMPLES_TO_ADVERTISE
     }
 
+    /// How long the answer to a probe may take, without the hold.
     fn timeout(&self) -> Duration {
         if self.estimator.samples() == 0 {
             return TIMEOUT_UNMEASURED;
         }
-        (self.estimator.fast() * 3 / 2 + self.estimator.deviation() * 4).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+        let slack = (self.estimator.deviation() * 4).max(SLACK_MIN);
+        (self.estimator.fast() + slack).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
     }
 }
 
@@ -192,62 +310,153 @@ fn micros(duration: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use core::cell::Cell;
+
     use super::*;
 
-    const INTERVAL: Duration = Duration::from_secs(1);
+    const PACE: Pace = Pace { interval: Duration::from_secs(2), shortest: Duration::from_secs(2) };
+    const WAY: Duration = Duration::from_millis(15);
 
-    /// Runs the link's clock, answering pings after `rtt` while `answers(now)`; gives when it went down.
-    fn run(link: &mut Link, seconds: u64, answers: impl Fn(Time) -> bool) -> Option<Time> {
-        let mut rng = Rng::new([1; 32]);
-        let end = Time::ZERO + Duration::from_secs(seconds);
-        let mut went_down = None;
-        while link.deadline() < end {
-            let now = link.deadline();
-            match link.step(now, INTERVAL, &mut rng) {
-                Step::Ping(token) if answers(now) => {
-                    assert!(link.pong(
-                        token,
-                        Duration::ZERO,
-                        now + Duration::from_millis(30),
-                        INTERVAL,
-                        &mut rng
-                    ));
+    /// Two ends of a link, and the probes on their way: to which end, when they arrive.
+    struct Pair {
+        ends: [Link; 2],
+        ways: Vec<(usize, Time, Stamps)>,
+        rng: Rng,
+        sent: usize,
+        went_down: [Option<Time>; 2],
+    }
+
+    impl Pair {
+        fn new(seed: u8) -> Self {
+            let ends = [Link::new(true, Time::ZERO), Link::new(false, Time::ZERO)];
+            Pair { ends, ways: Vec::new(), rng: Rng::new([seed; 32]), sent: 0, went_down: [None; 2] }
+        }
+
+        /// Lets both ends go on until `end`; `carries(to, now)` says whether a probe sent then gets through.
+        fn run(&mut self, end: Time, carries: impl Fn(usize, Time) -> bool) {
+            loop {
+                let next = self.ways.iter().map(|(_, at, _)| *at).chain(self.ends.iter().map(Link::deadline));
+                let now = next.min().unwrap();
+                if now >= end {
+                    return;
                 }
-                Step::Ping(_) | Step::Wait => {}
-                Step::WentDown => went_down = went_down.or(Some(now)),
+                let arrived = self.ways.iter().position(|(_, at, _)| *at <= now);
+                if let Some((to, _, stamps)) = arrived.map(|at| self.ways.remove(at)) {
+                    self.ends[to].receive(stamps, now, PACE);
+                }
+                for end in 0..2 {
+                    match self.ends[end].step(now, PACE, &mut self.rng) {
+                        Step::Wait => {}
+                        Step::Probe(stamps) => {
+                            self.sent += 1;
+                            if carries(1 - end, now) {
+                                self.ways.push((1 - end, now + WAY, stamps));
+                            }
+                        }
+                        Step::WentDown => self.went_down[end] = self.went_down[end].or(Some(now)),
+                    }
+                }
             }
         }
-        went_down
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO + Duration::from_millis(ms)
     }
 
     #[test]
-    fn a_link_is_measured_within_a_second_and_stays_up() {
-        let mut link = Link::new(Time::ZERO);
-        assert_eq!(run(&mut link, 1, |_| true), None);
-        assert_eq!(link.state(), LinkState::Up);
-        assert_eq!(link.advertisement().unwrap().unwrap().fast_us, 30_000);
+    fn a_link_is_measured_within_a_second_and_one_probe_goes_on_bouncing() {
+        let mut pair = Pair::new(1);
+        pair.run(at(1000), |_, _| true);
+        for link in &pair.ends {
+            assert_eq!(link.state(), LinkState::Up);
+            assert_eq!(link.advertisement().unwrap().unwrap().fast_us, 30_000);
+        }
+        pair.sent = 0;
+        pair.run(at(101_000), |_, _| true);
+        assert!((95..=105).contains(&pair.sent), "two in two seconds: {}", pair.sent);
+        assert!(pair.ends.iter().all(|link| link.estimator().samples() > 45));
     }
 
     #[test]
-    fn a_silent_link_is_down_within_two_and_a_half_seconds_of_its_last_answer() {
-        let mut link = Link::new(Time::ZERO);
-        let dies_at = Time::ZERO + Duration::from_secs(10);
-        let down_at = run(&mut link, 20, |now| now < dies_at).unwrap();
-        assert!(down_at.since(dies_at) < Duration::from_millis(2500), "{:?}", down_at.since(dies_at));
-        assert_eq!(link.advertisement(), Some(None));
+    fn probes_that_cross_become_one() {
+        let mut pair = Pair::new(1);
+        pair.run(at(10_000), |_, _| true);
+        for link in &mut pair.ends {
+            link.check(at(10_000));
+        }
+        pair.run(at(12_000), |_, _| true);
+        pair.sent = 0;
+        pair.run(at(112_000), |_, _| true);
+        assert!((95..=105).contains(&pair.sent), "{}", pair.sent);
     }
 
     #[test]
-    fn one_lost_ping_does_not_take_a_link_down() {
-        let mut link = Link::new(Time::ZERO);
-        assert_eq!(run(&mut link, 60, |now| now.as_nanos() / 1_000_000 % 3700 > 600), None);
+    fn of_a_cut_one_end_knows_within_a_second_and_a_half_and_the_other_within_two_and_a_half() {
+        for seed in 0..50 {
+            let mut pair = Pair::new(seed);
+            let cut = at(10_000 + u64::from(seed) * 37);
+            pair.run(at(20_000), |_, now| now < cut);
+            let took = pair.went_down.map(|down| down.unwrap().since(cut).as_millis());
+            assert!(took[0].min(took[1]) < 1500, "{took:?}");
+            assert!(took[0].max(took[1]) < 2700, "{took:?}");
+            assert!(pair.ends.iter().all(|link| link.advertisement() == Some(None)));
+        }
+    }
+
+    #[test]
+    fn a_link_that_carries_one_way_only_is_down_for_both_ends() {
+        for deaf in 0..2 {
+            let mut pair = Pair::new(7);
+            pair.run(at(20_000), |to, now| now < at(10_000) || to != deaf);
+            assert!(pair.ends.iter().all(|link| link.state() == LinkState::Down), "{deaf}");
+        }
+    }
+
+    #[test]
+    fn one_lost_probe_does_not_take_a_link_down_and_counts_as_loss() {
+        let mut pair = Pair::new(1);
+        let sent = Cell::new(0);
+        pair.run(at(600_000), |_, _| sent.replace(sent.get() + 1) % 10 > 0);
+        assert_eq!(pair.went_down, [None; 2]);
+        // Of the two ways of a round trip, each counts.
+        let losses = pair.ends.each_ref().map(|link| link.estimator().loss());
+        assert!(losses.iter().all(|loss| (0.1..0.4).contains(loss)), "{losses:?}");
     }
 
     #[test]
     fn a_link_that_returns_is_measured_anew() {
-        let mut link = Link::new(Time::ZERO);
-        run(&mut link, 30, |now| now.as_secs() < 10 || now.as_secs() > 20);
-        assert_eq!(link.state(), LinkState::Up);
-        assert!(link.estimator().samples() < 15);
+        let mut pair = Pair::new(1);
+        pair.run(at(30_000), |_, now| now < at(10_000) || now > at(20_000));
+        for link in &pair.ends {
+            assert_eq!(link.state(), LinkState::Up);
+            assert!(link.estimator().samples() < 15);
+        }
+    }
+
+    #[test]
+    fn a_check_tells_of_a_dead_link_in_a_quarter_of_a_second_and_costs_a_live_one_nothing() {
+        let mut pair = Pair::new(1);
+        pair.run(at(10_000), |_, _| true);
+        pair.ends[0].check(at(10_000));
+        pair.run(at(11_000), |_, _| true);
+        assert_eq!((pair.ends[0].state(), pair.ends[0].estimator().loss()), (LinkState::Up, 0.0));
+        pair.ways.clear();
+        pair.ends[0].check(at(11_000));
+        pair.run(at(11_250), |_, _| false);
+        assert_eq!(pair.ends[0].state(), LinkState::Down);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_followed() {
+        let mut pair = Pair::new(1);
+        pair.run(at(10_000), |_, _| true);
+        let stamps = |at| Stamps::new(Duration::from_secs(1), at, None);
+        let link = &mut pair.ends[0];
+        link.receive(stamps(at(100_000)), at(10_100), PACE);
+        link.receive(stamps(at(99_000)), at(10_200), PACE);
+        assert_eq!(link.heard.unwrap().at, at(10_100), "overtaken");
+        link.receive(stamps(at(50_000)), at(10_300), PACE);
+        assert_eq!(link.heard.unwrap().at, at(10_300));
     }
 }

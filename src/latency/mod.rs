@@ -1,4 +1,4 @@
-//! Latency (§4.2): pings every member, averages what comes back, and shares it, so that all nodes hold the
+//! Latency (§4.2): probes the link to every member, averages what comes back, and shares it, so that all nodes hold the
 //! same latency database.
 //!
 //! Knows nodes by prefix only: who they are and how to reach them is others' business, and so is what the
@@ -6,7 +6,9 @@
 
 mod database;
 mod estimator;
+mod interval;
 mod link;
+mod table;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -17,44 +19,52 @@ pub(crate) use link::LinkState;
 use crate::node::NodePrefix;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::wire::control::Pong;
-use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
+use crate::wire::latency::{LinkLatency, Row, RowEntry, Stamps, Transit};
 use database::{Applied, OtherRow, OwnRow, Precision};
-use link::{Link, Step};
+use interval::Intervals;
+use link::{Link, Pace, Step};
 
 /// That a link is down is told after this, so that links that fall together are told together.
 const DOWN_DELAY: Duration = Duration::from_millis(10);
 /// That a link is up is told after this: nobody waits for it as for a detour, and where many nodes join at a
 /// time, each telling costs a message to every member.
 const UP_DELAY: Duration = Duration::from_millis(200);
+/// Who has missed that a link is down learns so long after that there is something to ask for: it may have been told
+/// through the very node that is gone, and with many members the next probe is far off.
+const REMIND_DELAY: Duration = Duration::from_millis(500);
 /// A part of a row is asked for no more often than this: above the round-trip time of most links.
 const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 /// A member is sent what it asks of the own row no more often than this.
 const ROW_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
-
-/// So often the own row is advertised with fine precision.
-const FINE_INTERVAL: Duration = Duration::from_secs(60);
+/// A link counts as used for so long after frames have taken it.
+const USED_FOR: Duration = Duration::from_secs(10);
+/// When a member says that its link to a node is down, others probe theirs within this, and not all at a time.
+const RUMOUR_SPREAD: Duration = Duration::from_millis(300);
+/// Not before the node has been silent for so long: one that is there is mostly heard again.
+const RUMOUR_HEARD: Duration = Duration::from_secs(1);
+/// Nor so soon after the last such reason: a link that comes and goes costs all others little.
+const RUMOUR_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What latency wants done or made known.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Send a ping with this token, on the direct path.
-    Ping(NodePrefix, u64),
+    /// Send a probe with these times, on the direct path.
+    Probe(NodePrefix, Stamps),
     /// Send this part of the own row to a member.
     Row(NodePrefix, Row),
     /// Send this part of the own row to all members.
     RowToAll(Row),
     /// Ask a member for what changed in its row after this version.
     RowRequest(NodePrefix, u64),
-    /// Pings to this member are answered.
+    /// Probes to this member are answered.
     LinkUp(NodePrefix),
-    /// Pings to this member are not answered.
+    /// Probes to this member are not answered.
     LinkDown(NodePrefix),
     /// The database has changed.
     Changed,
     /// A link that others may rely on is down: from, to.
     Lost(NodePrefix, NodePrefix),
-    /// An answer came that nothing was asked for.
+    /// A row came of a node that is no member.
     Unexpected,
 }
 
@@ -66,8 +76,12 @@ struct Peer {
     row: OtherRow,
     /// The highest version of its row that was heard of.
     newest_version: u64,
-    /// When frames last took the link, as far as was said.
-    used_at: Option<Time>,
+    /// Until then the link counts as used.
+    used_until: Time,
+    /// When the link is to be probed because another member has lost its link to this one.
+    check_at: Time,
+    /// Before then it is not probed for such a reason again.
+    next_rumour_at: Time,
     next_request_at: Time,
     /// Before then it is not sent what it asks of the own row.
     next_answer_at: Time,
@@ -76,7 +90,16 @@ struct Peer {
 impl Peer {
     fn deadline(&self) -> Time {
         let request_at = if self.lacks_row() { self.next_request_at } else { Time::NEVER };
-        self.link.deadline().min(request_at)
+        self.link.deadline().min(request_at).min(self.check_at)
+    }
+
+    /// Probes the link unless its other end has shown since the rumour that it is there.
+    fn heed_rumour(&mut self, now: Time) {
+        (self.check_at, self.next_rumour_at) = (Time::NEVER, now + RUMOUR_INTERVAL);
+        let heard_at = self.link.estimator().last_answer_at();
+        if heard_at.is_none_or(|at| now.since(at) >= RUMOUR_HEARD) {
+            self.link.check(now);
+        }
     }
 
     /// True if a part of its row has got lost or is still on its way.
@@ -85,22 +108,13 @@ impl Peer {
     }
 }
 
-/// The whole latency database at one moment.
-#[derive(Debug)]
-pub(crate) struct Table {
-    /// All members in ascending order, the own node included.
-    pub(crate) nodes: Vec<NodePrefix>,
-    /// The links between them that somebody has measured: from and to as places in `nodes`, and the latency,
-    /// or `None` if the link is down.
-    pub(crate) entries: Vec<(usize, usize, Option<LinkLatency>)>,
-}
-
 /// Links, the own row, and the rows of all others.
 #[derive(Debug)]
 pub(crate) struct Latency {
     own: NodePrefix,
     life: u16,
     interval: Duration,
+    intervals: Intervals,
     capacity: usize,
     peers: BTreeMap<NodePrefix, Peer>,
     own_row: OwnRow,
@@ -108,6 +122,8 @@ pub(crate) struct Latency {
     told_version: u64,
     /// When to tell that links went up or down.
     tell_at: Time,
+    /// When to remind all of what they were told last.
+    remind_at: Time,
     /// When the next round begins: the times that have moved are told.
     round_at: Time,
     /// When a round is next to be told with fine precision.
@@ -118,8 +134,8 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// For the node `own` in the life that began with `incarnation`, which pings each of at most
-    /// `max_members` members every `interval`.
+    /// For the node `own` in the life that began with `incarnation`, which probes the link to each of at most
+    /// `max_members` members every `interval`, or more seldom if they are many.
     pub(crate) fn new(
         (own, incarnation): (NodePrefix, u64),
         interval: Duration,
@@ -130,11 +146,13 @@ impl Latency {
             own,
             life: life(incarnation),
             interval,
+            intervals: Intervals::new(interval, 0),
             capacity: 2 * max_members,
             peers: BTreeMap::new(),
             own_row: OwnRow::default(),
             told_version: 0,
             tell_at: Time::NEVER,
+            remind_at: Time::NEVER,
             round_at: Time::ZERO,
             fine_at: Time::ZERO,
             wake_at: Time::NEVER,
@@ -153,10 +171,10 @@ impl Latency {
         self.wake_at
     }
 
-    /// Starts to ping a member in the life that began with `incarnation`.
+    /// Starts to probe the link to a member in the life that began with `incarnation`.
     pub(crate) fn add(&mut self, peer: NodePrefix, incarnation: u64, now: Time) {
         let life = life(incarnation);
-        let (link, row) = (Link::new(now), OtherRow::default());
+        let (link, row) = (Link::new(self.own < peer, now), OtherRow::default());
         self.peers.insert(
             peer,
             Peer {
@@ -164,18 +182,24 @@ impl Latency {
                 link,
                 row,
                 newest_version: 0,
-                used_at: None,
+                used_until: Time::ZERO,
+                check_at: Time::NEVER,
+                next_rumour_at: Time::ZERO,
                 next_request_at: Time::ZERO,
                 next_answer_at: Time::ZERO,
             },
         );
+        self.intervals = Intervals::new(self.interval, self.peers.len());
         self.wake_by(now);
     }
 
-    /// Stops pinging a member and drops its latencies. What others measured to it no longer counts either.
-    pub(crate) fn remove(&mut self, peer: NodePrefix) {
+    /// Stops probing the link to a member and drops its latencies. What others measured to it no longer counts either.
+    pub(crate) fn remove(&mut self, peer: NodePrefix, now: Time) {
         self.peers.remove(&peer);
-        self.own_row.withdraw(peer);
+        self.intervals = Intervals::new(self.interval, self.peers.len());
+        if self.own_row.withdraw(peer) {
+            self.tell_by(now + DOWN_DELAY);
+        }
         self.own_row.prune(self.capacity, |target| self.peers.contains_key(&target));
         self.outputs.push(Output::Changed);
     }
@@ -186,7 +210,7 @@ impl Latency {
         self.wake_at = Time::NEVER;
     }
 
-    /// Version of the own row, as told to all; what pings carry.
+    /// Version of the own row, as told to all; what probes carry.
     pub(crate) fn row_version(&self) -> u64 {
         self.told_version
     }
@@ -196,7 +220,7 @@ impl Latency {
         self.peers.get(&peer).map(|peer| peer.link.state())
     }
 
-    /// What the direct link's pings tell.
+    /// What the direct link's probes tell.
     pub(crate) fn estimator(&self, peer: NodePrefix) -> Option<&Estimator> {
         self.peers.get(&peer).map(|peer| peer.link.estimator())
     }
@@ -210,23 +234,6 @@ impl Latency {
             let life = if to == self.own { self.life } else { self.peers.get(&to)?.life };
             self.peers.get(&from)?.row.get(to, life)
         }
-    }
-
-    /// The whole database. One pass over each row: looking up each pair would cost several times as much.
-    pub(crate) fn table(&self) -> Table {
-        let mut lives: Vec<(NodePrefix, u16)> =
-            self.peers.iter().map(|(peer, state)| (*peer, state.life)).collect();
-        let own_at = lives.partition_point(|(peer, _)| *peer < self.own);
-        lives.insert(own_at, (self.own, self.life));
-        let mut entries = Vec::with_capacity(lives.len() * lives.len());
-        for (from, (node, _)) in lives.iter().enumerate() {
-            if *node == self.own {
-                push_row(&mut entries, from, self.own_row.entries(), &lives);
-            } else if let Some(peer) = self.peers.get(node) {
-                push_row(&mut entries, from, peer.row.entries(), &lives);
-            }
-        }
-        Table { nodes: lives.into_iter().map(|(node, _)| node).collect(), entries }
     }
 
     /// True if the database has a link that is up from a member to a node in the life that began with
@@ -262,12 +269,14 @@ impl Latency {
     #[allow(dead_code, reason = "the data path says so")]
     pub(crate) fn mark_used(&mut self, peer: NodePrefix, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.used_at = Some(now);
+            peer.used_until = now + USED_FOR;
+            peer.link.hurry(now, pace(&self.intervals, peer.used_until, now));
+            let deadline = peer.link.deadline();
+            self.wake_by(deadline);
         }
     }
 
     /// There is doubt whether the link to a member is still up: it is probed at once.
-    #[allow(dead_code, reason = "the data path doubts")]
     pub(crate) fn check(&mut self, peer: NodePrefix, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.link.check(now);
@@ -286,24 +295,20 @@ impl Latency {
         }
     }
 
-    /// A pong of a member.
-    pub(crate) fn handle_pong(&mut self, from: NodePrefix, pong: Pong, received_at: Time) {
-        let Some(peer) = self.peers.get_mut(&from) else {
-            self.outputs.push(Output::Unexpected);
-            return;
-        };
-        let held = Duration::from_nanos(pong.sent_at.saturating_sub(pong.received_at));
+    /// A probe of a member has arrived at `received_at`.
+    pub(crate) fn handle_probe(&mut self, from: NodePrefix, stamps: Stamps, received_at: Time) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
         let was_up = peer.link.state() == LinkState::Up;
-        if !peer.link.pong(pong.token, held, received_at, self.interval, &mut self.rng) {
-            self.outputs.push(Output::Unexpected);
-            return;
-        }
+        let pace = pace(&self.intervals, peer.used_until, received_at);
+        let is_answer = peer.link.receive(stamps, received_at, pace);
         let deadline = peer.link.deadline();
         self.wake_by(deadline);
-        if !was_up {
-            self.outputs.push(Output::LinkUp(from));
+        if is_answer {
+            if !was_up {
+                self.outputs.push(Output::LinkUp(from));
+            }
+            self.notice(from, received_at);
         }
-        self.notice(from, received_at);
     }
 
     /// A part of a member's row.
@@ -324,10 +329,30 @@ impl Latency {
             Applied::Nothing => {}
             Applied::Changed => {
                 self.outputs.push(Output::Changed);
-                self.outputs.extend(lost.into_iter().map(|target| Output::Lost(from, target)));
+                for target in lost {
+                    self.outputs.push(Output::Lost(from, target));
+                    self.hear_rumour(from, target, now);
+                }
             }
             Applied::Missing => self.hear_row_version(from, version, now),
         }
+    }
+
+    /// A member has lost its link to `target`: the own one is in doubt. That to the member itself if it has lost this
+    /// node, and any to a node that may be gone.
+    fn hear_rumour(&mut self, from: NodePrefix, target: NodePrefix, now: Time) {
+        if target == self.own {
+            self.check(from, now);
+            return;
+        }
+        let delay = self.rng.below(RUMOUR_SPREAD);
+        let Some(peer) = self.peers.get_mut(&target).filter(|peer| peer.link.state() == LinkState::Up) else {
+            return;
+        };
+        let silent_at = peer.link.estimator().last_answer_at().map_or(now, |at| at + RUMOUR_HEARD);
+        peer.check_at = peer.check_at.min(now.max(silent_at).max(peer.next_rumour_at) + delay);
+        let check_at = peer.check_at;
+        self.wake_by(check_at);
     }
 
     /// A member asks for what changed in the own row.
@@ -346,9 +371,17 @@ impl Latency {
         }
         let mut down = Vec::new();
         for (prefix, peer) in &mut self.peers {
-            match peer.link.step(now, self.interval, &mut self.rng) {
+            if now >= peer.check_at {
+                peer.heed_rumour(now);
+            }
+            match peer.link.step(now, pace(&self.intervals, peer.used_until, now), &mut self.rng) {
                 Step::Wait => {}
-                Step::Ping(token) => self.outputs.push(Output::Ping(*prefix, token)),
+                Step::Probe(stamps) => {
+                    self.outputs.push(Output::Probe(*prefix, stamps));
+                    if peer.link.state() == LinkState::Down {
+                        self.outputs.push(Output::Row(*prefix, self.own_row.reminder(self.told_version)));
+                    }
+                }
                 Step::WentDown => down.push(*prefix),
             }
             if peer.lacks_row() && now >= peer.next_request_at {
@@ -361,15 +394,18 @@ impl Latency {
             self.notice(prefix, now);
         }
         if now >= self.round_at {
-            self.round_at = now + self.rng.around(self.interval);
+            self.round_at = now + self.rng.around(self.intervals.round);
             self.advertise_all(now);
             self.tell();
-            self.remind();
         } else if now >= self.tell_at {
             self.tell();
         }
+        if now >= self.remind_at {
+            self.remind_at = Time::NEVER;
+            self.outputs.push(Output::RowToAll(self.own_row.reminder(self.told_version)));
+        }
         let links = self.peers.values().map(Peer::deadline);
-        self.wake_at = links.fold(self.tell_at.min(self.round_at), Time::min);
+        self.wake_at = links.fold(self.tell_at.min(self.remind_at).min(self.round_at), Time::min);
     }
 
     /// Tells all members what has changed in the own row.
@@ -385,7 +421,7 @@ impl Latency {
         let precision = if now < self.fine_at {
             Precision::Coarse
         } else {
-            self.fine_at = now + self.rng.around(FINE_INTERVAL);
+            self.fine_at = now + self.rng.around(self.intervals.fine);
             Precision::Fine
         };
         for (target, peer) in &self.peers {
@@ -393,16 +429,6 @@ impl Latency {
             if entry.is_some_and(|entry| self.own_row.set(entry, precision)) {
                 self.outputs.push(Output::Changed);
             }
-        }
-    }
-
-    /// Pings do not reach the members to which the link is down; they learn the row's version by other paths.
-    fn remind(&mut self) {
-        let version = self.told_version;
-        for (prefix, _) in self.peers.iter().filter(|(_, peer)| peer.link.state() == LinkState::Down) {
-            let transit = self.own_row.transit();
-            let row = Row { from: version, to: version, transit, entries: Vec::new() };
-            self.outputs.push(Output::Row(*prefix, row));
         }
     }
 
@@ -415,12 +441,17 @@ impl Latency {
         }
         self.own_row.set(row_entry(target, life, link), Precision::Coarse);
         let delay = if link.is_none() { DOWN_DELAY } else { UP_DELAY };
-        self.tell_at = self.tell_at.min(now + delay);
-        self.wake_by(self.tell_at);
+        self.tell_by(now + delay);
         self.outputs.push(Output::Changed);
         if link.is_none() {
             self.outputs.push(Output::Lost(self.own, target));
+            self.remind_at = now + REMIND_DELAY;
         }
+    }
+
+    fn tell_by(&mut self, at: Time) {
+        self.tell_at = self.tell_at.min(at);
+        self.wake_by(at);
     }
 
     fn wake_by(&mut self, at: Time) {
@@ -428,23 +459,10 @@ impl Latency {
     }
 }
 
-/// Appends those entries of a row whose targets are members in their present life. Both are in ascending
-/// order.
-fn push_row<'a>(
-    out: &mut Vec<(usize, usize, Option<LinkLatency>)>,
-    from: usize,
-    row: impl Iterator<Item = &'a RowEntry>,
-    lives: &[(NodePrefix, u16)],
-) {
-    let mut to = 0;
-    for entry in row {
-        while lives.get(to).is_some_and(|(node, _)| *node < entry.target) {
-            to += 1;
-        }
-        if to != from && lives.get(to) == Some(&(entry.target, entry.life)) {
-            out.push((from, to, entry.link));
-        }
-    }
+/// How often a link is probed that counts as used until `used_until`.
+fn pace(intervals: &Intervals, used_until: Time, now: Time) -> Pace {
+    let interval = if now < used_until { intervals.used } else { intervals.idle };
+    Pace { interval, shortest: intervals.used }
 }
 
 fn row_entry(target: NodePrefix, life: u16, link: Option<LinkLatency>) -> RowEntry {

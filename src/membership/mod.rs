@@ -2,7 +2,7 @@
 //!
 //! A joiner fetches the list from one member and sends a join to every node on it, each repeated until
 //! acknowledged. What a list says of others is a hint where to find them: a record is taken from its own node
-//! only. What gets lost all the same heals by the digest of the list that rides on pings: where two digests
+//! only. What gets lost all the same heals by the digest of the list that rides on probes: where two digests
 //! differ, the lists are exchanged. A leaver tells everybody. A member that nobody reaches fails; failed
 //! members and unheard seeds are contacted now and then, which is how partitions heal.
 //!
@@ -94,9 +94,9 @@ struct Question {
 struct Sync {
     /// When it was asked for last, and which digests it and the own list had.
     asked_at: Time,
-    digests: [u64; 2],
+    digests: [u32; 2],
     /// The digest that its list has now, if that is a reason to ask.
-    differs: Option<u64>,
+    differs: Option<u32>,
 }
 
 /// The member list and what keeps it the same everywhere.
@@ -197,6 +197,11 @@ impl Membership {
     /// True once the node has left. Until then it relays what is on its way.
     pub(crate) fn is_gone(&self) -> bool {
         self.phase == Phase::Gone
+    }
+
+    /// The digest as it rides on probes and rows.
+    pub(crate) fn short_digest(&self) -> u32 {
+        self.digest() as u32
     }
 
     /// What has come up since the last call, in order.
@@ -311,11 +316,11 @@ impl Membership {
 
     /// A member has shown the digest of its list. If that differs, the list is asked for, in turn: a member that
     /// shows another digest each time cannot keep others from being asked.
-    pub(crate) fn compare_digest(&mut self, from: NodePrefix, digest: u64, now: Time) {
+    pub(crate) fn compare_digest(&mut self, from: NodePrefix, digest: u32, now: Time) {
         if !self.is_active() || self.list.alive(from).is_none() {
             return;
         }
-        let own = self.digest();
+        let own = self.short_digest();
         let sync = self.syncs.entry(from).or_default();
         let is_old_news = sync.digests == [own, digest] && now.since(sync.asked_at) < schedule::SYNC_AGAIN;
         sync.differs = (digest != own && !is_old_news).then_some(digest);
@@ -335,6 +340,8 @@ impl Membership {
             let expires_at = now + schedule::QUESTION_TIMEOUT;
             self.questions.insert(token, Question { to, expires_at });
             self.outputs.push(Output::Send(to, Message::ListRequest { token }));
+            // It would not answer again so soon, and not be asked again for long.
+            self.sync_at = self.sync_at.max(now + 2 * schedule::ANSWER_INTERVAL);
         }
     }
 

@@ -189,7 +189,7 @@ impl Membership {
         }
         let list = &self.list;
         self.syncs.retain(|prefix, _| list.alive(*prefix).is_some());
-        let own = self.digest();
+        let own = self.short_digest();
         let differing = self.syncs.iter_mut().filter(|(_, sync)| sync.differs.is_some());
         let Some((prefix, sync)) = differing.min_by_key(|(_, sync)| sync.asked_at) else { return };
         let theirs = sync.differs.take().unwrap_or_default();

@@ -21,7 +21,7 @@ pub(super) const REKEY_INITIATOR: Duration = Duration::from_secs(120);
 /// The responder does if the initiator has not: late enough that seldom both do, even with the spread.
 pub(super) const REKEY_RESPONDER: Duration = Duration::from_secs(150);
 /// The initiator does if the responder has not used the keys within this: it may not have them any more. As long
-/// as most round trips, and a few pings.
+/// as most round trips, and a few probes.
 pub(super) const UNUSED: Duration = Duration::from_secs(5);
 /// A node that asks for a session again within this since it was last heard has the one that is there.
 pub(super) const FRESH: Duration = Duration::from_secs(3);

@@ -3,6 +3,7 @@
 //! Only for tests. What the bytes mean is said in the document.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -19,11 +20,12 @@ use crate::session::path::tag_relays;
 use crate::session::seal::SealKey;
 use crate::session::suite::Suite;
 use crate::session::{NO_COOKIE, OuterKey, SharedSeal};
-use crate::wire::control::{Listed, Message, Ping, Pong};
+use crate::time::Time;
+use crate::wire::control::{Listed, Message};
 use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
 use crate::wire::header::{self, Fields};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
-use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
+use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{
     KIND_CONTROL, KIND_FRAME, TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE, TYPE_TRANSPORT,
@@ -264,9 +266,9 @@ fn head(key: &SealKey, suite: Suite, counter: u32, kind: u8, segment: u32) -> Ve
 }
 
 fn transport() -> Vec<Value> {
-    let mut ping = Vec::new();
-    Message::Confirm.write(&mut ping);
-    let contents = [(KIND_FRAME, 0xab_cdef, FRAME), (KIND_CONTROL, 0, &ping[..])];
+    let mut confirm = Vec::new();
+    Message::Confirm.write(&mut confirm);
+    let contents = [(KIND_FRAME, 0xab_cdef, FRAME), (KIND_CONTROL, 0, &confirm[..])];
     let datagram = |(suite, name): (Suite, &str), (kind, segment, content): (u8, u32, &[u8])| {
         let key = SealKey::new(&SPLIT, suite, FLOW_LABEL);
         let counter = 7;
@@ -341,12 +343,9 @@ fn record_json(record: &Record) -> Value {
 fn messages() -> Vec<Value> {
     let [one, other] = records();
     let listed = |record: &Record| Listed { id: record.id, version: record.version, locator: record.locator };
-    let (token, list_digest) = (0xa1a2_a3a4_a5a6_a7a8, 0xf1f2_f3f4_f5f6_f7f8);
+    let (token, list_digest) = (0xa1a2_a3a4_a5a6_a7a8_u64, 0xf1f2_f3f4);
     let (mine, known) = (one.version, other.version);
-    let ping = Ping { token, list_digest, row_version: 10, hosts_version: 12 };
-    let (received_at, sent_at) = (1_000_000_000, 1_000_050_000);
-    let pong = Pong { token, received_at, sent_at, row_version: 11, hosts_version: 13 };
-    let (token_json, digest_json) = (hex(&token.to_be_bytes()), hex(&list_digest.to_be_bytes()));
+    let token_json = hex(&token.to_be_bytes());
     let records = [record_json(&one), record_json(&other)];
     let all = [
         (Message::ListRequest { token }, json!({ "token": token_json })),
@@ -367,20 +366,8 @@ fn messages() -> Vec<Value> {
             json!({ "version": version_json(mine), "reason": 2 }),
         ),
         (Message::Leave { version: known }, json!({ "version": version_json(known) })),
-        (
-            Message::Ping(ping),
-            json!({ "token": token_json, "digest": digest_json, "row_version": 10, "hosts_version": 12 }),
-        ),
-        (
-            Message::Pong(pong),
-            json!({
-                "token": token_json,
-                "received_at": received_at,
-                "sent_at": sent_at,
-                "row_version": 11,
-                "hosts_version": 13,
-            }),
-        ),
+        probe(list_digest, None),
+        probe(list_digest, Some(Echo { sent_us: 0x0102_0304, held_us: 1_000_000 })),
         row(list_digest),
         (Message::RowRequest { from: 5 }, json!({ "from": 5 })),
         (Message::Confirm, json!({})),
@@ -397,7 +384,22 @@ fn messages() -> Vec<Value> {
     all.iter().map(to_json).collect()
 }
 
-fn row(list_digest: u64) -> (Message, Value) {
+fn probe(list_digest: u32, echo: Option<Echo>) -> (Message, Value) {
+    let stamps = Stamps::new(Duration::from_millis(950), Time::from_nanos(0x0102_0304_0506_0708), echo);
+    let mut fields = json!({
+        "hold": 950,
+        "sent": stamps.sent_us,
+        "digest": hex(&list_digest.to_be_bytes()),
+        "row_version": 300,
+        "hosts_version": 12,
+    });
+    if let Some(Echo { sent_us, held_us }) = echo {
+        (fields["echo"], fields["held"]) = (sent_us.into(), held_us.into());
+    }
+    (Message::Probe(Probe { stamps, list_digest, row_version: 300, hosts_version: 12 }), fields)
+}
+
+fn row(list_digest: u32) -> (Message, Value) {
     let [one, other] = records().map(|record| record.id.prefix());
     let link = LinkLatency { fast_us: 31_992, slow_us: 900, jitter_us: 120, loss: 3, skew_us: 0 };
     let up = RowEntry { target: one, life: 0x0c08, link: Some(link), offset_us: Some(0x00ab_cdef) };

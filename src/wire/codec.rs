@@ -43,6 +43,28 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    pub(crate) fn u48(&mut self) -> Result<u64, Malformed> {
+        self.array().map(|[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
+    /// A number in as many bytes as it needs: seven bits in each, the lowest first; the highest bit says that
+    /// another byte follows.
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                return Err(Malformed);
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed)
+    }
+
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (head, tail) = self.0.split_at_checked(len).ok_or(Malformed)?;
         self.0 = tail;
@@ -80,6 +102,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Appends `number` as [`Reader::varint`] reads it.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
 /// Appends `address` as [`Reader::address`] reads it.
 pub(crate) fn put_address(out: &mut Vec<u8>, address: SocketAddr) {
     match address {
@@ -93,4 +124,23 @@ pub(crate) fn put_address(out: &mut Vec<u8>, address: SocketAddr) {
         }
     }
     out.extend_from_slice(&address.port().to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_takes_the_bytes_it_needs_and_is_written_in_one_way_only() {
+        for (number, len) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, number);
+            assert_eq!((bytes.len(), Reader::new(&bytes).varint()), (len, Ok(number)));
+        }
+        for malformed in
+            [&[0x80, 0][..], &[0x80], &[0xff; 10], &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2]]
+        {
+            assert!(Reader::new(malformed).varint().is_err(), "{malformed:?}");
+        }
+    }
 }

@@ -4,9 +4,9 @@ use core::net::SocketAddr;
 
 use crate::error::RejectReason;
 use crate::node::NodeId;
-use crate::wire::codec::{Malformed, Reader, put_address};
+use crate::wire::codec::{Malformed, Reader, put_address, put_varint};
 use crate::wire::hosts::Hosts;
-use crate::wire::latency::Row;
+use crate::wire::latency::{Probe, Row};
 use crate::wire::record::{Record, RecordVersion};
 
 /// Longest control message, in bytes: with the longest header and the tag it fits an IPv6 packet of 1280
@@ -19,8 +19,7 @@ const JOIN: u8 = 3;
 const JOIN_ACK: u8 = 4;
 const JOIN_REJECT: u8 = 5;
 const LEAVE: u8 = 6;
-const PING: u8 = 7;
-const PONG: u8 = 8;
+const PROBE: u8 = 7;
 const ROW: u8 = 9;
 const ROW_REQUEST: u8 = 10;
 const CONFIRM: u8 = 11;
@@ -45,13 +44,11 @@ pub(crate) enum Message {
     JoinReject { version: RecordVersion, reason: RejectReason },
     /// The sender leaves; `version` is newer than that of its last record.
     Leave { version: RecordVersion },
-    /// Asks for a [`Pong`](Message::Pong).
-    Ping(Ping),
-    /// Answers a [`Ping`](Message::Ping).
-    Pong(Pong),
-    /// A part of the sender's row of the latency database, with what pings carry besides for those whom its
-    /// pings do not reach.
-    Row { list_digest: u64, hosts_version: u64, row: Row },
+    /// Measures the link, and is to be sent back.
+    Probe(Probe),
+    /// A part of the sender's row of the latency database, with what probes carry besides for those whom its
+    /// probes do not reach.
+    Row { list_digest: u32, hosts_version: u64, row: Row },
     /// Asks the receiver for what has changed in its row after version `from`.
     RowRequest { from: u64 },
     /// Says nothing but that the sender has the keys it is sealed with.
@@ -73,34 +70,6 @@ pub(crate) struct Listed {
     pub(crate) id: NodeId,
     pub(crate) version: RecordVersion,
     pub(crate) locator: SocketAddr,
-}
-
-/// A latency probe, with what lets the receiver notice that it has missed something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ping {
-    /// Comes back in the pong; hard to guess.
-    pub(crate) token: u64,
-    /// Digest of the sender's member list.
-    pub(crate) list_digest: u64,
-    /// Version of the sender's row.
-    pub(crate) row_version: u64,
-    /// Version of what the sender announces.
-    pub(crate) hosts_version: u64,
-}
-
-/// The answer to a probe: two of the four time stamps, on the answering node's clock, in nanoseconds.
-/// The other two stay with the node that pings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pong {
-    pub(crate) token: u64,
-    /// When the ping arrived.
-    pub(crate) received_at: u64,
-    /// When the pong was sent.
-    pub(crate) sent_at: u64,
-    /// Version of the answering node's row.
-    pub(crate) row_version: u64,
-    /// Version of what the answering node announces.
-    pub(crate) hosts_version: u64,
 }
 
 impl Listed {
@@ -146,22 +115,10 @@ impl Message {
                 Message::JoinReject { version: RecordVersion::read(reader)?, reason: read_reason(reader)? }
             }
             LEAVE => Message::Leave { version: RecordVersion::read(reader)? },
-            PING => Message::Ping(Ping {
-                token: reader.u64()?,
-                list_digest: reader.u64()?,
-                row_version: reader.u64()?,
-                hosts_version: reader.u64()?,
-            }),
-            PONG => Message::Pong(Pong {
-                token: reader.u64()?,
-                received_at: reader.u64()?,
-                sent_at: reader.u64()?,
-                row_version: reader.u64()?,
-                hosts_version: reader.u64()?,
-            }),
+            PROBE => Message::Probe(Probe::read(reader)?),
             ROW => Message::Row {
-                list_digest: reader.u64()?,
-                hosts_version: reader.u64()?,
+                list_digest: reader.u32()?,
+                hosts_version: reader.varint()?,
                 row: Row::read(reader)?,
             },
             ROW_REQUEST => Message::RowRequest { from: reader.u64()? },
@@ -197,14 +154,14 @@ impl Message {
                 out.push(LEAVE);
                 version.write(out);
             }
-            Message::Ping(Ping { token, list_digest, row_version, hosts_version }) => {
-                put(out, PING, &[*token, *list_digest, *row_version, *hosts_version]);
-            }
-            Message::Pong(Pong { token, received_at, sent_at, row_version, hosts_version }) => {
-                put(out, PONG, &[*token, *received_at, *sent_at, *row_version, *hosts_version]);
+            Message::Probe(probe) => {
+                out.push(PROBE);
+                probe.write(out);
             }
             Message::Row { list_digest, hosts_version, row } => {
-                put(out, ROW, &[*list_digest, *hosts_version]);
+                out.push(ROW);
+                out.extend_from_slice(&list_digest.to_be_bytes());
+                put_varint(out, *hosts_version);
                 row.write(out);
             }
             Message::RowRequest { from } => put(out, ROW_REQUEST, &[*from]),
@@ -246,7 +203,10 @@ mod tests {
     use crate::host::Host;
     use crate::mac::MacAddr;
     use crate::node::Segment;
+    use crate::time::Time;
     use crate::wire::hosts::{Announcement, HostEntry, HostState};
+    use crate::wire::latency::{Echo, Stamps, tests as latency_tests};
+    use core::time::Duration;
 
     fn record() -> Record {
         Record {
@@ -256,6 +216,11 @@ mod tests {
             name: "fujisawa".into(),
             segments: vec![Segment::DEFAULT, Segment::new(0xabcdef).unwrap()],
         }
+    }
+
+    fn probe(echo: Option<Echo>) -> Probe {
+        let stamps = Stamps::new(Duration::from_secs(1), Time::from_nanos(u64::MAX), echo);
+        Probe { stamps, list_digest: 2, row_version: 300, hosts_version: u64::MAX }
     }
 
     fn host_entry() -> HostEntry {
@@ -279,9 +244,9 @@ mod tests {
             Message::JoinReject { version, reason: RejectReason::LocatorTaken },
             Message::Leave { version },
             Message::Confirm,
-            Message::Ping(Ping { token: 1, list_digest: 2, row_version: 3, hosts_version: 4 }),
-            Message::Pong(Pong { token: 1, received_at: 2, sent_at: 3, row_version: 4, hosts_version: 5 }),
-            Message::Row { list_digest: 9, hosts_version: 8, row: crate::wire::latency::tests::row() },
+            Message::Probe(probe(None)),
+            Message::Probe(probe(Some(Echo { sent_us: u32::MAX, held_us: 0 }))),
+            Message::Row { list_digest: 9, hosts_version: 8, row: latency_tests::row() },
             Message::RowRequest { from: 7 },
             Message::Hosts(Hosts { forgotten: 2, from: 1, to: 3, entries: vec![host_entry(); 2] }),
             Message::HostsRequest { from: 7 },

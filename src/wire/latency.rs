@@ -1,9 +1,12 @@
-//! Latencies in control messages: a row of the latency database, and what a node says of itself as a relay.
+//! Latencies in control messages: probes, a row of the latency database, and what a node says of itself as a relay.
 //!
 //! Times are written as floating point numbers of 16 or 8 bits: a hundredth of a percent of a time is of no use.
 
+use core::time::Duration;
+
 use crate::node::NodePrefix;
-use crate::wire::codec::{Malformed, Reader};
+use crate::time::Time;
+use crate::wire::codec::{Malformed, Reader, put_varint};
 use crate::wire::control::MAX_CONTROL_LEN;
 
 /// An entry with this instead of a time says that the link is down.
@@ -14,6 +17,98 @@ const NO_OFFSET: u32 = 1 << 23;
 const OFFSET_MODULUS: u32 = 1 << 24;
 /// Instead of load and delay: the node carries no transit.
 const NO_TRANSIT: (u8, u16) = (u8::MAX, u16::MAX);
+
+/// Instead of how long a probe was held: none has arrived yet.
+const NO_ECHO: u32 = u32::MAX;
+
+/// A latency probe, with what lets the receiver notice that it has missed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) stamps: Stamps,
+    /// Digest of the sender's member list.
+    pub(crate) list_digest: u32,
+    /// Version of the sender's row.
+    pub(crate) row_version: u64,
+    /// Version of what the sender announces.
+    pub(crate) hosts_version: u64,
+}
+
+/// The times in a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamps {
+    /// How long the receiver is to hold the probe before it sends it back, in milliseconds; 0 for not at all.
+    hold_ms: u16,
+    /// When it was sent, on the sender's clock, in microseconds modulo 2^48.
+    pub(crate) sent_us: u64,
+    /// The latest probe that has arrived from the receiver, if one has.
+    pub(crate) echo: Option<Echo>,
+}
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Echo {
+    /// Its stamp, modulo 2^32.
+    pub(crate) sent_us: u32,
+    /// How long ago it had arrived, in microseconds.
+    pub(crate) held_us: u32,
+}
+
+impl Stamps {
+    /// Stamps are counted modulo this.
+    pub(crate) const MODULUS: u64 = 1 << 48;
+
+    /// Of a probe sent at `now`, to be held for so long, up to 65 s.
+    pub(crate) fn new(hold: Duration, now: Time, echo: Option<Echo>) -> Self {
+        let least = u128::from(hold > Duration::ZERO);
+        let hold_ms = u16::try_from(hold.as_millis().max(least)).unwrap_or(u16::MAX);
+        Stamps { hold_ms, sent_us: Stamps::of(now), echo }
+    }
+
+    /// An instant as it is written.
+    pub(crate) fn of(at: Time) -> u64 {
+        at.as_nanos() / 1000 % Stamps::MODULUS
+    }
+
+    /// How long the receiver is to hold the probe.
+    pub(crate) fn hold(self) -> Duration {
+        Duration::from_millis(self.hold_ms.into())
+    }
+
+    /// True if the probe is to be answered at once.
+    pub(crate) fn is_urgent(self) -> bool {
+        self.hold_ms == 0
+    }
+}
+
+impl Probe {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (hold_ms, sent_us) = (reader.u16()?, reader.u48()?);
+        let echo = match (reader.u32()?, reader.u32()?) {
+            (0, NO_ECHO) => None,
+            (_, NO_ECHO) => return Err(Malformed),
+            (sent_us, held_us) => Some(Echo { sent_us, held_us }),
+        };
+        Ok(Probe {
+            stamps: Stamps { hold_ms, sent_us, echo },
+            list_digest: reader.u32()?,
+            row_version: reader.varint()?,
+            hosts_version: reader.varint()?,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let Stamps { hold_ms, sent_us, echo } = self.stamps;
+        let (echo_us, held_us) =
+            echo.map_or((0, NO_ECHO), |Echo { sent_us, held_us }| (sent_us, held_us.min(NO_ECHO - 1)));
+        out.extend_from_slice(&hold_ms.to_be_bytes());
+        out.extend_from_slice(&sent_us.to_be_bytes()[2..]);
+        for field in [echo_us, held_us, self.list_digest] {
+            out.extend_from_slice(&field.to_be_bytes());
+        }
+        put_varint(out, self.row_version);
+        put_varint(out, self.hosts_version);
+    }
+}
 
 /// Changes of the sender's row, from (without) one version to (with) another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,10 +217,10 @@ impl RowEntry {
 
 impl Row {
     /// Most entries of one message.
-    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 36) / RowEntry::LEN;
+    pub(crate) const MAX_ENTRIES: usize = (MAX_CONTROL_LEN - 38) / RowEntry::LEN;
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let (from, to) = (reader.u64()?, reader.u64()?);
+        let (from, to) = (reader.varint()?, reader.varint()?);
         let transit = match (reader.u8()?, reader.u16()?) {
             NO_TRANSIT => None,
             (_, u16::MAX) => return Err(Malformed),
@@ -143,7 +238,7 @@ impl Row {
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         for version in [self.from, self.to] {
-            out.extend_from_slice(&version.to_be_bytes());
+            put_varint(out, version);
         }
         let (load, delay) = self.transit.map_or(NO_TRANSIT, |Transit { load, delay_us }| (load, delay_us));
         out.push(load);
@@ -234,7 +329,7 @@ pub(crate) mod tests {
         let bytes = written(&Row { transit: None, ..row() });
         assert_eq!(read(&bytes).unwrap().transit, None);
         let mut other = bytes;
-        other[16] = 7;
+        other[2] = 7;
         assert!(read(&other).is_err());
     }
 

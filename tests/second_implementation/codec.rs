@@ -38,6 +38,14 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    /// A number of seven bits a byte, the lowest first, in the fewest bytes.
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let len = self.0.iter().position(|byte| *byte < 0x80)? + 1;
+        let bytes = self.bytes(len)?;
+        let number = bytes.iter().rev().fold(0, |number, byte| number << 7 | u128::from(byte & 0x7f));
+        (varint(number as u64) == bytes).then_some(number as u64)
+    }
+
     pub(crate) fn ip(&mut self, is_v6: bool) -> Option<IpAddr> {
         Some(if is_v6 {
             Ipv6Addr::from(self.array::<16>()?).into()
@@ -73,6 +81,12 @@ pub(crate) fn ip_bytes(ip: IpAddr) -> Vec<u8> {
 pub(crate) fn locator_bytes(locator: SocketAddr) -> Vec<u8> {
     let family = if locator.is_ipv6() { 6 } else { 4 };
     [&[family][..], &ip_bytes(locator.ip()), &locator.port().to_be_bytes()].concat()
+}
+
+pub(crate) fn varint(number: u64) -> Vec<u8> {
+    let len = (64 - number.leading_zeros()).div_ceil(7).max(1);
+    let more = |at| if at + 1 < len { 0x80 } else { 0 };
+    (0..len).map(|at| (number >> (7 * at)) as u8 & 0x7f | more(at)).collect()
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use siphasher::sip::SipHasher13;
 
-use crate::codec::{Reader, locator_bytes};
+use crate::codec::{Reader, locator_bytes, varint};
 use crate::header::{Prefix, prefix};
 
 pub(crate) type Version = (u64, u32);
@@ -69,9 +69,8 @@ pub(crate) enum Message {
     JoinAck { known: Version, record: Record },
     JoinReject { version: Version, reason: u8 },
     Leave { version: Version },
-    Ping { token: u64, digest: u64, row: u64, hosts: u64 },
-    Pong { token: u64, received_at: u64, sent_at: u64, row: u64, hosts: u64 },
-    Row { digest: u64, hosts: u64, from: u64, to: u64, transit: Transit, entries: Vec<Entry> },
+    Probe { hold: u16, sent: u64, echo: Option<(u32, u32)>, digest: u32, row: u64, hosts: u64 },
+    Row { digest: u32, hosts: u64, from: u64, to: u64, transit: Transit, entries: Vec<Entry> },
     RowRequest { from: u64 },
     Confirm,
     AddressChallenge { token: u64 },
@@ -169,12 +168,15 @@ impl Message {
                 [&[5][..], &version_bytes(*version), &[*reason]].concat()
             }
             Message::Leave { version } => [&[6][..], &version_bytes(*version)].concat(),
-            Message::Ping { token, digest, row, hosts } => numbers(7, &[*token, *digest, *row, *hosts]),
-            Message::Pong { token, received_at, sent_at, row, hosts } => {
-                numbers(8, &[*token, *received_at, *sent_at, *row, *hosts])
+            Message::Probe { hold, sent, echo, digest, row, hosts } => {
+                let (echo, held) = echo.unwrap_or((0, u32::MAX));
+                let stamps = [&hold.to_be_bytes()[..], &sent.to_be_bytes()[2..]].concat();
+                let echo = [echo, held, *digest].map(u32::to_be_bytes).concat();
+                [vec![7], stamps, echo, varint(*row), varint(*hosts)].concat()
             }
             Message::Row { digest, hosts, from, to, transit, entries } => {
-                let mut bytes = numbers(9, &[*digest, *hosts, *from, *to]);
+                let versions = [*hosts, *from, *to].map(varint).concat();
+                let mut bytes = [&[9][..], &digest.to_be_bytes(), &versions].concat();
                 let (load, delay) = transit.unwrap_or((u8::MAX, u16::MAX));
                 bytes.push(load);
                 bytes.extend(delay.to_be_bytes());
@@ -216,16 +218,19 @@ impl Message {
             4 => Message::JoinAck { known: read_version(r)?, record: Record::read(r)? },
             5 => Message::JoinReject { version: read_version(r)?, reason: r.u8().filter(|n| *n < 4)? },
             6 => Message::Leave { version: read_version(r)? },
-            7 => Message::Ping { token: r.u64()?, digest: r.u64()?, row: r.u64()?, hosts: r.u64()? },
-            8 => Message::Pong {
-                token: r.u64()?,
-                received_at: r.u64()?,
-                sent_at: r.u64()?,
-                row: r.u64()?,
-                hosts: r.u64()?,
-            },
+            7 => {
+                let (hold, sent) = (r.u16()?, r.array::<6>()?);
+                let sent = sent.iter().fold(0, |sent, byte| sent << 8 | u64::from(*byte));
+                let echo = match (r.u32()?, r.u32()?) {
+                    (0, u32::MAX) => None,
+                    (_, u32::MAX) => return None,
+                    echo => Some(echo),
+                };
+                let (digest, row, hosts) = (r.u32()?, r.varint()?, r.varint()?);
+                Message::Probe { hold, sent, echo, digest, row, hosts }
+            }
             9 => {
-                let (digest, hosts, from, to) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?);
+                let (digest, hosts, from, to) = (r.u32()?, r.varint()?, r.varint()?, r.varint()?);
                 let transit = match (r.u8()?, r.u16()?) {
                     (u8::MAX, u16::MAX) => None,
                     (_, u16::MAX) => return None,

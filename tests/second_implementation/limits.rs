@@ -34,7 +34,7 @@ fn a_cookie_goes_back_by_the_way_it_came() {
     // Peer 1 lists a node; the engine asks for the list, as the digests differ, and contacts the node.
     net.peers[1].members.insert(record.prefix(), record.clone());
     let engine = net.engine_prefix();
-    net.peers[1].ping(engine);
+    net.peers[1].probe(net.now.as_nanos(), engine);
     net.run(30);
     let (_, _, first) = initiations(&net)[0].clone();
     let (header, len) = Header::read(&first).unwrap();
@@ -76,8 +76,15 @@ fn a_member_with_wrong_digests_does_not_keep_others_from_being_asked() {
     let mut net = Net::joined(Kind::Aes, 2);
     let engine = net.engine_prefix();
     let lie = |net: &mut Net| {
-        let ping = Message::Ping { token: 1, digest: net.now.as_nanos(), row: 0, hosts: 0 };
-        net.peers[0].send_control(engine, &[], &ping);
+        let row = Message::Row {
+            digest: net.now.as_nanos() as u32,
+            hosts: 0,
+            from: 0,
+            to: 0,
+            transit: Some((0, 0)),
+            entries: Vec::new(),
+        };
+        net.peers[0].send_control(engine, &[], &row);
         net.run(4);
     };
     (0..5000).for_each(|_| lie(&mut net));
@@ -87,7 +94,7 @@ fn a_member_with_wrong_digests_does_not_keep_others_from_being_asked() {
     let asked = |net: &Net| net.heard(1).any(|message| matches!(message, Message::ListRequest { .. }));
     for _ in 0..20 {
         (0..250).for_each(|_| lie(&mut net));
-        net.peers[1].ping(engine);
+        net.peers[1].probe(net.now.as_nanos(), engine);
     }
     assert!(asked(&net), "in 20 s");
 }

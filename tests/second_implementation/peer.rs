@@ -13,6 +13,9 @@ use crate::seal::{self, CONTROL, Direction, FRAME, SHARED_AES, SHARED_CHACHA, Sh
 /// The flow label of all keys: a node draws one for each.
 const FLOW_LABEL: u64 = 0x5eed_1abe;
 
+/// How long others are to hold a probe, in milliseconds.
+const HOLD: u16 = 1000;
+
 /// The keys of one exchange.
 pub(crate) struct Keys {
     pub(crate) seal: Direction,
@@ -388,14 +391,8 @@ impl Peer {
             Message::JoinAck { record, .. } if record.id == id => drop(self.members.insert(from, record)),
             Message::Join { .. } | Message::JoinAck { .. } => return None,
             Message::Leave { .. } => drop(self.members.remove(&from)),
-            Message::Ping { token, row, hosts, .. } if self.members.contains_key(&from) => {
-                let (received_at, sent_at, announced) = (now, now, self.announced.len() as u64);
-                let pong = Message::Pong { token, received_at, sent_at, row: 0, hosts: announced };
-                self.send_control(from, &[], &pong);
-                self.ask_for_row(from, row);
-                self.ask_for_hosts(from, hosts);
-            }
-            Message::Pong { row, hosts, .. } => {
+            Message::Probe { sent, row, hosts, .. } if self.members.contains_key(&from) => {
+                self.send_probe(now, from, HOLD, Some((sent as u32, 0)));
                 self.ask_for_row(from, row);
                 self.ask_for_hosts(from, hosts);
             }
@@ -485,11 +482,15 @@ impl Peer {
         self.out.push((session.address, bytes));
     }
 
-    pub(crate) fn ping(&mut self, to: Prefix) -> u64 {
-        let token = u64::from_be_bytes(self.random.array());
-        let digest = self.digest();
-        let hosts = self.announced.len() as u64;
-        self.send_control(to, &[], &Message::Ping { token, digest, row: 0, hosts });
-        token
+    /// Sends a probe that is to be answered at once; gives its stamp.
+    pub(crate) fn probe(&mut self, now: u64, to: Prefix) -> u32 {
+        self.send_probe(now, to, 0, None)
+    }
+
+    fn send_probe(&mut self, now: u64, to: Prefix, hold: u16, echo: Option<(u32, u32)>) -> u32 {
+        let sent = now / 1000 % (1 << 48);
+        let (digest, hosts) = (self.digest() as u32, self.announced.len() as u64);
+        self.send_control(to, &[], &Message::Probe { hold, sent, echo, digest, row: 0, hosts });
+        sent as u32
     }
 }

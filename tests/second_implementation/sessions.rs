@@ -42,7 +42,10 @@ fn a_cookie_proves_that_an_old_number_is_no_repetition() {
         let mut reborn = Net::new(kind, 1, &[]).peers.remove(0);
         reborn.record.version.0 = 1;
         net.peers[0] = reborn;
+        // Nor shall the engine find it first.
+        net.cut = vec![(ENGINE, locator(0))];
         net.run(3200);
+        net.cut.clear();
         net.peers[0].initiate(id, &[], ENGINE, [0; 16]);
         net.run(10);
         assert_eq!(net.count(Counter::HandshakeChallenged), 1);

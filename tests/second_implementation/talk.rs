@@ -24,13 +24,13 @@ fn a_peer_joins_an_engine() {
         assert_eq!(listed.unwrap()[0].id, net.engine_id);
         net.run(2000);
         assert!(net.heard(0).any(|message| matches!(message, Message::JoinAck { .. })), "{kind:?}");
-        let token = net.peers[0].ping(engine);
+        let stamp = net.peers[0].probe(net.now.as_nanos(), engine);
         net.run(50);
-        let is_answer = |message: &Message| matches!(message, Message::Pong { token: t, .. } if *t == token);
+        let is_answer = |message: &Message| matches!(message, Message::Probe { echo: Some((sent, _)), .. } if *sent == stamp);
         assert!(net.heard(0).any(is_answer), "{kind:?}");
         let status = net.engine.status(net.now);
         assert_eq!(status.members[0].name, "peer0");
-        assert!(status.members[0].rtt.is_some(), "the engine's pings are answered");
+        assert!(status.members[0].rtt.is_some(), "the engine's probes are answered");
         assert_eq!(status.list_digest, net.peers[0].digest(), "both have the same list");
         assert_eq!(net.drops(), [].into(), "{kind:?}");
     }
@@ -120,7 +120,7 @@ fn an_engine_sends_through_a_peer() {
         let (to, incarnation) = (net.peers[0].prefix(), net.peers[0].record.version.0);
         let link = Latency { fast: 2000, slow: 2000, jitter: 0, loss: 0, offset: None };
         let entry = Entry { target: to, life: life(incarnation), link: Some(link) };
-        let digest = net.peers[1].digest();
+        let digest = net.peers[1].digest() as u32;
         let (transit, entries) = (Some((0, 0)), vec![entry]);
         let row = Message::Row { digest, hosts: 0, from: 0, to: 1, transit, entries };
         net.peers[1].send_control(engine, &[], &row);

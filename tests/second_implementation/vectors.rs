@@ -34,7 +34,7 @@ fn numbered(vector: &Value) -> u64 {
 
 fn number(value: &Value) -> u64 {
     match value.as_str() {
-        Some(_) => u64::from_be_bytes(array(value)),
+        Some(_) => bytes(value).iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
         None => value.as_u64().unwrap(),
     }
 }
@@ -226,26 +226,18 @@ fn message(kind: u64, fields: &Value) -> Message {
         4 => Message::JoinAck { known: known(), record: joiner() },
         5 => Message::JoinReject { version: version(&fields["version"]), reason: of("reason") as u8 },
         6 => Message::Leave { version: version(&fields["version"]) },
-        7 => Message::Ping {
-            token: of("token"),
-            digest: of("digest"),
+        7 => Message::Probe {
+            hold: of("hold") as u16,
+            sent: of("sent"),
+            echo: fields.get("echo").map(|_| (of("echo") as u32, of("held") as u32)),
+            digest: of("digest") as u32,
             row: of("row_version"),
             hosts: of("hosts_version"),
         },
-        8 => {
-            let (received_at, sent_at) = (of("received_at"), of("sent_at"));
-            Message::Pong {
-                token: of("token"),
-                received_at,
-                sent_at,
-                row: of("row_version"),
-                hosts: of("hosts_version"),
-            }
-        }
         9 => {
             let entries = fields["entries"].as_array().unwrap().iter().map(entry).collect();
             Message::Row {
-                digest: of("digest"),
+                digest: of("digest") as u32,
                 hosts: of("hosts_version"),
                 from: of("from"),
                 to: of("to"),

@@ -61,7 +61,7 @@ fn own_links_say_how_well_they_are_known_and_those_of_others_do_not() -> Outcome
     let chosen = explain(&world, 0, 2).chosen().cloned().expect("a path is chosen");
     let [first, second] = &chosen.links[..] else { panic!("two links: {chosen:?}") };
     let probe = first.probe.expect("this node measures it");
-    assert!(probe.samples >= 10 && probe.age.is_some_and(|age| age < secs(2)), "{probe:?}");
+    assert!(probe.samples >= 7 && probe.age.is_some_and(|age| age < secs(3)), "{probe:?}");
     assert_eq!((first.fast, second.fast, second.probe), (Some(ms(4)), Some(ms(17)), None));
     Ok(())
 }

@@ -139,7 +139,9 @@ fn a_site_that_is_cut_off_for_seconds_comes_back_whoever_gave_it_up_meanwhile() 
         world.settle(secs(15))?;
         world.check_at_rest()?;
         for site in 0..5 {
-            assert_eq!(count(&world, site, Counter::Replayed), 0, "nothing came twice, cut for {cut_ms} ms");
+            // But for an initiation that was repeated while its answer was on its way.
+            let replayed = count(&world, site, Counter::Replayed);
+            assert!(replayed <= 1, "{replayed} datagrams came twice, cut for {cut_ms} ms");
         }
     }
     Ok(())

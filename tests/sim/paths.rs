@@ -99,7 +99,8 @@ fn path_beside_a_detour_of(direct: f64, half: f64) -> Result<Vec<usize>, leon::s
     let mut world = formed(triangle(direct, direct, direct))?;
     world.connect(0, 1, Link::rtt_ms(half));
     world.connect(1, 2, Link::rtt_ms(half));
-    world.run_for(secs(120))?;
+    // Fine differences are told once a minute.
+    world.run_for(secs(200))?;
     Ok(world.path(0, 2).to_vec())
 }
 

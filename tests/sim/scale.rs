@@ -34,7 +34,7 @@ fn twelve_nodes_on_a_lossy_underlay_agree_within_five_seconds_of_the_last_join()
     let mut slowest = Duration::ZERO;
     for seed in seeds(20) {
         let mut world = started(seed, 12, 0.05)?;
-        // Some link may just be down: of 132, each loses a ping in ten.
+        // Some link may just be down: of 132, each loses a probe in twenty.
         let agree = |world: &World| world.disagreement().or_else(|| world.bad_path()).is_none();
         let passed = world.run_until(secs(5), agree)?;
         slowest = slowest.max(passed.unwrap_or_else(|| panic!("seed {seed}: {:?}", world.disagreement())));
@@ -58,6 +58,21 @@ fn a_crash_among_twelve_on_a_lossy_underlay_is_known_to_all_within_five_seconds(
         slowest = slowest.max(passed.unwrap_or_else(|| panic!("seed {seed}: site 7 is still listed")));
     }
     println!("the slowest of 20 took {slowest:?}");
+    Ok(())
+}
+
+#[test]
+fn a_crash_among_sixty_is_known_to_all_within_five_seconds_though_probes_are_seldom() -> Outcome {
+    let mut world = started(seed(), 60, 0.0)?;
+    world.settle(secs(10))?;
+    world.run_for(secs(60))?;
+    for crashed in [7, 30, 59] {
+        world.crash(crashed);
+        let known = |world: &World| world.running().iter().all(|&site| !lists(world, site, crashed));
+        let passed = world.run_until(secs(5), known)?;
+        println!("site {crashed} is gone after {:?}", passed.expect("nobody lists it"));
+        world.run_for(ms(2300))?;
+    }
     Ok(())
 }
 

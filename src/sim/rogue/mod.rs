@@ -299,7 +299,7 @@ impl Rogue {
         Some(SealedPath::new(header, &entries, entries[0], hops, keys.clone()))
     }
 
-    /// Reads its mail, and answers: challenges, questions, pings and joins.
+    /// Reads its mail, and answers: challenges, questions, probes and joins.
     pub fn attend(&mut self, world: &mut World) {
         for (_, mut bytes) in world.take_mail(self.address) {
             let Ok(header) = Header::parse(&bytes) else { continue };

@@ -7,13 +7,16 @@ use crate::error::RejectReason;
 use crate::latency::life;
 use crate::sim::rogue::Rogue;
 use crate::sim::world::World;
-use crate::wire::control::{Listed, Message, Ping, Pong};
+use crate::wire::control::{Listed, Message};
 use crate::wire::header::Header;
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
-use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
+use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{KIND_CONTROL, KIND_FRAME};
-use crate::{Host, NodeId, Segment};
+use crate::{Host, NodeId, Segment, Time};
+
+/// How long a site is to hold a probe that the rogue has sent back.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Something that a rogue says in a session.
 #[derive(Clone, Debug)]
@@ -32,8 +35,8 @@ pub enum Say {
     ListRequest,
     /// These nodes, in answer to the site's latest question: identity, incarnation, locator.
     List(Vec<(NodeId, u64, SocketAddr)>),
-    /// A ping, with this digest of its list.
-    Ping(u64),
+    /// A probe that wants to be answered at once, with this digest of its list.
+    Probe(u32),
     /// What it measures to these nodes: identity, incarnation, round-trip time or `None` if the link is down.
     Row(Vec<(NodeId, u64, Option<Duration>)>),
     /// That its row has this version, and nothing of it.
@@ -74,10 +77,7 @@ impl Rogue {
                 token: self.questions.get(&site).copied().unwrap_or(0),
                 entries: nodes.into_iter().map(listed).collect(),
             },
-            Say::Ping(list_digest) => {
-                let (row_version, hosts_version) = (self.row_version, self.hosts_version);
-                Message::Ping(Ping { token: self.rng.u64(), list_digest, row_version, hosts_version })
-            }
+            Say::Probe(list_digest) => Message::Probe(self.probe(Duration::ZERO, None, list_digest)),
             Say::Row(entries) => {
                 let from = self.row_version;
                 self.row_version += 1;
@@ -108,6 +108,12 @@ impl Rogue {
         bytes
     }
 
+    /// A probe by a clock that nobody can follow.
+    fn probe(&mut self, hold: Duration, echo: Option<Echo>, list_digest: u32) -> Probe {
+        let stamps = Stamps::new(hold, Time::from_nanos(self.rng.u64()), echo);
+        Probe { stamps, list_digest, row_version: self.row_version, hosts_version: self.hosts_version }
+    }
+
     /// Opens what a site has sent in a session, and answers.
     pub(super) fn open(&mut self, world: &mut World, site: usize, header: &Header, bytes: &mut [u8]) {
         let Some(keys) = self.lines.get(&site) else { return };
@@ -120,13 +126,11 @@ impl Rogue {
         let message = (opened.kind == KIND_CONTROL).then(|| Message::read(opened.content).ok()).flatten();
         let Some(message) = message else { return };
         let answer = match message {
-            Message::Ping(ping) => Message::Pong(Pong {
-                token: ping.token,
-                received_at: 0,
-                sent_at: 0,
-                row_version: self.row_version,
-                hosts_version: self.hosts_version,
-            }),
+            Message::Probe(probe) => {
+                let echo = Echo { sent_us: probe.stamps.sent_us as u32, held_us: 0 };
+                // It agrees with whatever list the site has.
+                Message::Probe(self.probe(PATIENCE, Some(echo), probe.list_digest))
+            }
             Message::Join { record, .. } => {
                 Message::JoinAck { known: record.version, record: self.record.clone() }
             }

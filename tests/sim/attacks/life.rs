@@ -292,7 +292,7 @@ fn a_node_whose_address_changes_keeps_its_sessions() -> Outcome {
         world.readdress(1, elsewhere);
         world.config_mut(1).locator = locator;
         let moved_at = world.now();
-        // Its next ping to each tells where it is.
+        // Its next probe of each link tells where it is.
         world.run_for(ms(1500))?;
         for (from, to) in [(0, 1), (1, 0), (2, 1), (1, 2)] {
             let frame = world.send(hosts[from], To::Host(hosts[to]), 100);

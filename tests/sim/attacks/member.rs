@@ -249,7 +249,7 @@ fn nodes_that_a_member_makes_up_are_asked_for_a_few_times_only() -> Outcome {
     for _ in 0..200 {
         for site in 0..3 {
             // Another list than theirs makes them ask.
-            rogue.say(&mut world, site, &Say::Ping(u64::from(next_id)));
+            rogue.say(&mut world, site, &Say::Probe(next_id));
         }
         rogue.live(&mut world, ms(100))?;
         for site in 0..3 {
@@ -342,7 +342,7 @@ fn nothing_is_sent_where_a_member_only_seems_to_be_but_the_question_whether_it_i
     let (mut world, hosts, mut rogue) = infiltrated()?;
     let seconds = 10;
     for _ in 0..seconds * 100 {
-        for say in [Say::ListRequest, Say::RowRequest, Say::Ping(0), Say::Join] {
+        for say in [Say::ListRequest, Say::RowRequest, Say::Probe(0), Say::Join] {
             rogue.say_from(&mut world, 0, victim(), &say);
         }
         // What is said at its true address meanwhile is said by nobody.

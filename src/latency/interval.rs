@@ -1,0 +1,74 @@
+//! How often links are probed and rows told, by how many members there are: the cost to a node must not grow
+//! with the number of members as the number of its links does.
+
+use core::time::Duration;
+
+/// Up to so many members links are probed at the configured interval.
+const FEW: u32 = 14;
+/// Links are probed at most so many times more seldom, however many members there are: a link that nobody uses and
+/// nobody doubts is noticed to be down within half a minute.
+const SELDOM: u32 = 15;
+/// No link is probed more seldom than this.
+const LONGEST: Duration = Duration::from_secs(100);
+/// Where there are few members, times that have moved are told once in so many intervals: a message to each member
+/// costs as much as a probe of each link.
+const ROUND: u32 = 4;
+/// They are told once in so many intervals at least.
+const ROUND_MAX: u32 = 30;
+/// Where there are few members, the own row is told with fine precision so often.
+const FINE: Duration = Duration::from_secs(60);
+
+/// The intervals of a node with so many members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Intervals {
+    /// Of probes on links that are used.
+    pub(super) used: Duration,
+    /// Of probes on other links.
+    pub(super) idle: Duration,
+    /// Between two messages about times that have moved.
+    pub(super) round: Duration,
+    /// Between two rounds of fine precision.
+    pub(super) fine: Duration,
+}
+
+impl Intervals {
+    /// For a node that knows `members` and probes at `interval` where there are few.
+    pub(super) fn new(interval: Duration, members: usize) -> Self {
+        let members = u32::try_from(members).unwrap_or(u32::MAX).max(FEW);
+        let times =
+            |by: u32, most: u32| interval.saturating_mul(members.saturating_mul(by).min(FEW * most)) / FEW;
+        // Each entry is told to each member: the square of their number keeps the cost the same.
+        let members = u64::from(members);
+        let fine = FINE.as_secs().saturating_mul(members * members) / u64::from(FEW * FEW);
+        Intervals {
+            used: interval,
+            idle: times(1, SELDOM).min(LONGEST).max(interval),
+            round: times(ROUND, ROUND_MAX),
+            fine: Duration::from_secs(fine),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_members_are_probed_at_the_configured_interval_and_many_more_seldom() {
+        let idle = |members| Intervals::new(Duration::from_secs(2), members).idle.as_secs();
+        assert_eq!([1, 14, 100, 300, 4096].map(idle), [2, 2, 14, 30, 30]);
+    }
+
+    #[test]
+    fn used_links_are_probed_alike_at_any_number_of_members() {
+        for members in [1, 12, 100, 4096] {
+            assert_eq!(Intervals::new(Duration::from_secs(2), members).used, Duration::from_secs(2));
+        }
+    }
+
+    #[test]
+    fn a_long_interval_stays_what_it_is() {
+        let intervals = Intervals::new(Duration::from_secs(60), 4096);
+        assert_eq!((intervals.used, intervals.idle), (Duration::from_secs(60), LONGEST));
+    }
+}
