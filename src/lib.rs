@@ -105,6 +105,7 @@ mod key;
 mod latency;
 mod mac;
 mod membership;
+mod monitor;
 mod node;
 mod rng;
 mod route;

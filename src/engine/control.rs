@@ -18,12 +18,14 @@ use crate::engine::outbox::Outbox;
 use crate::engine::slots::Slots;
 use crate::engine::snapshot::{Limits, Member, Peer, Snapshot};
 use crate::error::RejectReason;
+use crate::forward::activity::Activity;
 use crate::forward::fdb::{Fdb, Slot};
 use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
 use crate::hosts::{Capacity, Hosts};
 use crate::latency::{self, Latency, LinkState};
 use crate::membership::{self, Membership};
+use crate::monitor::Monitor;
 use crate::node::{NodeId, NodePrefix};
 use crate::rng::Rng;
 use crate::route::{Path, Policy, Router};
@@ -53,6 +55,7 @@ const FLOOD_BURST_NS: u64 = 1_000_000_000;
 pub(super) struct Connection {
     pub(super) slot: Slot,
     pub(super) incarnation: u64,
+    pub(super) activity: Arc<Activity>,
 }
 
 /// The components and what lies between them.
@@ -63,6 +66,7 @@ pub(crate) struct Control {
     pub(super) latency: Latency,
     pub(super) router: Router,
     pub(super) hosts: Hosts,
+    pub(super) monitor: Monitor,
     pub(super) connections: BTreeMap<NodePrefix, Connection>,
     pub(super) limits: BTreeMap<NodePrefix, Arc<Limits>>,
     /// Those of the local network.
@@ -104,6 +108,7 @@ impl Control {
             router: Router::new(own.0, config.relay_charge, Policy::new(&config.policy), rng.fork())
                 .with_bulk(!config.bulk.is_empty()),
             hosts: Hosts::new(own.0, &config.segments, capacity),
+            monitor: Monitor::new(rng.fork()),
             connections: BTreeMap::new(),
             limits: BTreeMap::new(),
             alarms: Arc::new(Alarms::new()),
@@ -159,6 +164,7 @@ impl Control {
         self.membership.timer(now);
         self.latency.timer(now);
         self.hosts.timer(now);
+        self.monitor.timer(now);
     }
 
     /// Replaces the addresses of members to fetch the list from.
@@ -187,7 +193,7 @@ impl Control {
         let components =
             self.sessions.deadline().min(self.membership.deadline()).min(self.latency.deadline());
         let own = self.select_at.min(self.sweep_at).min(self.read_at);
-        components.min(self.hosts.deadline()).min(own)
+        components.min(self.hosts.deadline()).min(self.monitor.deadline()).min(own)
     }
 
     /// Carries out what the components want, until they want nothing more and their deadlines lie ahead;
@@ -198,7 +204,9 @@ impl Control {
             let membership = self.membership.take_outputs();
             let latency = self.latency.take_outputs();
             let hosts = self.hosts.take_outputs();
-            if sessions.is_empty() && membership.is_empty() && latency.is_empty() && hosts.is_empty() {
+            let monitor = self.monitor.take_outputs();
+            let is_quiet = sessions.is_empty() && membership.is_empty() && latency.is_empty();
+            if is_quiet && hosts.is_empty() && monitor.is_empty() {
                 if now >= self.select_at {
                     self.select_paths(now);
                 } else if now >= self.deadline() {
@@ -219,6 +227,9 @@ impl Control {
             }
             for output in hosts {
                 self.on_hosts(output, now);
+            }
+            for output in monitor {
+                self.on_monitor(output, now);
             }
         }
         core::mem::take(&mut self.is_unpublished).then(|| self.snapshot())
@@ -357,7 +368,8 @@ impl Control {
             self.disconnect(prefix, now);
         }
         let Some(slot) = self.slots.take(now) else { return };
-        self.connections.insert(prefix, Connection { slot, incarnation });
+        let activity = Arc::new(Activity::new());
+        self.connections.insert(prefix, Connection { slot, incarnation, activity });
         self.sessions.set_member(prefix, true);
         self.latency.add(prefix, incarnation, now);
         self.hosts.add(prefix);
@@ -373,6 +385,7 @@ impl Control {
         self.slots.free(connection.slot, now);
         self.latency.remove(prefix, now);
         self.hosts.remove(prefix);
+        self.monitor.dismiss(prefix);
         self.is_unpublished = true;
         self.lose_relay(prefix, now);
         self.name_of(prefix)
@@ -412,6 +425,7 @@ impl Control {
         Some(Member {
             id: record.id,
             slot: connection.slot,
+            activity: Arc::clone(&connection.activity),
             locator: record.locator,
             proven_address: self.sessions.proven_address(prefix),
             path: self.chosen_path(prefix),

@@ -17,16 +17,18 @@ use crate::wire::record::Record;
 use crate::wire::{KIND_CONTROL, TYPE_TRANSPORT};
 
 /// Who sent a control message, in a session with this node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) prefix: NodePrefix,
     pub(crate) epoch: u8,
     /// Where it came from; `None` if it was relayed.
     pub(crate) address: Option<SocketAddr>,
+    /// The locators of the relays it came through, in order.
+    pub(crate) relays: ArrayVec<SocketAddr, MAX_HOPS>,
 }
 
 /// A way through the underlay: the entries of the header's path, the nodes that relay, and where to send.
-struct Way {
+pub(super) struct Way {
     entries: ArrayVec<SocketAddr, MAX_HOPS>,
     relays: ArrayVec<NodePrefix, MAX_HOPS>,
     next: SocketAddr,
@@ -52,7 +54,7 @@ impl Control {
 
     /// Takes a control message that arrived at `received_at`.
     pub(crate) fn handle(&mut self, source: Source, message: Message, received_at: Time, now: Time) {
-        let Source { prefix: from, epoch, address } = source;
+        let Source { prefix: from, epoch, address, .. } = source;
         self.sessions.heard(from, epoch, address, now);
         if !self.membership.is_active() {
             return;
@@ -104,6 +106,8 @@ impl Control {
             }
             Message::Hosts(part) => self.hosts.handle_hosts(from, part, now),
             Message::HostsRequest { from: version } => self.hosts.handle_request(from, version, now),
+            Message::PathProbe(probe) => self.answer(&source, probe, received_at, now),
+            Message::PathAnswer(answer) => self.monitor.handle_answer(from, answer, now),
         }
     }
 
@@ -134,7 +138,7 @@ impl Control {
         }
     }
 
-    fn send(&mut self, to: NodePrefix, way: &Way, message: &Message, now: Time) {
+    pub(super) fn send(&mut self, to: NodePrefix, way: &Way, message: &Message, now: Time) {
         let Some(path) = self.sealed(to, way) else { return };
         let mut content = core::mem::take(&mut self.content);
         content.clear();
@@ -205,7 +209,7 @@ impl Control {
         way.relays.iter().map(|relay| self.sessions.keys(*relay).map(AsRef::as_ref)).collect()
     }
 
-    fn way(&self, route: &Route) -> Option<Way> {
+    pub(super) fn way(&self, route: &Route) -> Option<Way> {
         match route {
             Route::Address(address) => Some(Way::straight(*address, *address)),
             Route::Through { relay, to, locator } => {
@@ -250,7 +254,7 @@ impl Control {
         self.way_along(&self.router.path(to))
     }
 
-    fn way_along(&self, path: &Path) -> Option<Way> {
+    pub(super) fn way_along(&self, path: &Path) -> Option<Way> {
         let (to, relays) = path.hops().split_last()?;
         let locator = self.membership.list().alive(*to)?.locator;
         if relays.is_empty() {

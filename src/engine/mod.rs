@@ -16,6 +16,7 @@ mod forwarder;
 mod hosts;
 mod lent;
 mod meter;
+mod monitor;
 mod outbox;
 mod paths;
 mod receive;
@@ -31,7 +32,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use zeroize::Zeroize;
 
 pub use event::Event;
@@ -305,7 +306,27 @@ impl Shared {
     /// Lets `act` change the control plane, publishes what comes of it, and then, with the lock released,
     /// gives the outputs to `sink`. Gives what `act` gave.
     fn with_control<T>(&self, now: Time, sink: &mut impl Sink, act: impl FnOnce(&mut Control) -> T) -> T {
-        let mut control = self.control.lock();
+        self.carry_out(self.control.lock(), now, sink, act)
+    }
+
+    /// As [`with_control`](Self::with_control) if no other thread has the control plane; else nothing happens, without
+    /// a wait.
+    fn try_control<T>(
+        &self,
+        now: Time,
+        sink: &mut impl Sink,
+        act: impl FnOnce(&mut Control) -> T,
+    ) -> Option<T> {
+        Some(self.carry_out(self.control.try_lock()?, now, sink, act))
+    }
+
+    fn carry_out<T>(
+        &self,
+        mut control: MutexGuard<'_, Control>,
+        now: Time,
+        sink: &mut impl Sink,
+        act: impl FnOnce(&mut Control) -> T,
+    ) -> T {
         let result = act(&mut control);
         #[cfg(leon_fault)]
         crate::fault::point();

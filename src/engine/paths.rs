@@ -57,6 +57,7 @@ impl Control {
             }
         }
         for member in members {
+            self.set_patience(member);
             let is_unreachable = selection.unreachable.binary_search(&member).is_ok()
                 && self.latency.link_state(member) == Some(LinkState::Down);
             self.membership.set_reachable(member, !is_unreachable, now);
@@ -109,9 +110,11 @@ impl Control {
         self.tell_changes(failover.changes);
     }
 
-    fn tell_changes(&mut self, changes: Vec<Change>) {
+    pub(super) fn tell_changes(&mut self, changes: Vec<Change>) {
         for Change { to, cause } in changes {
             self.is_unpublished = true;
+            self.monitor.dismiss(to);
+            self.set_patience(to);
             let path = self.ids_of(&self.router.path(to));
             let event = self.name_of(to).map(|(id, _)| Event::PathChanged { to: id, path, cause });
             self.outbox.events.extend(event);

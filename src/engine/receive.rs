@@ -103,10 +103,12 @@ impl View {
                 }
                 self.admit(sink)?;
                 let message = Message::read(opened.content).map_err(|_| Counter::ControlMalformed)?;
+                let (_, relays) = header.path.split_last().ok_or(Counter::PathLength)?;
                 let source = Source {
                     prefix: header.source,
                     epoch: header.epoch,
-                    address: (header.path.len() == 1).then_some(datagram.from),
+                    address: relays.is_empty().then_some(datagram.from),
+                    relays: relays.iter().copied().collect(),
                 };
                 let received_at = datagram.received_at.min(now);
                 self.shared.with_control(now, sink, |control| {
@@ -121,7 +123,7 @@ impl View {
     }
 
     /// Lets a datagram into the control plane if there is memory for what it may lead to.
-    fn admit(&self, sink: &mut impl Sink) -> Result<(), Counter> {
+    pub(super) fn admit(&self, sink: &mut impl Sink) -> Result<(), Counter> {
         if sink.admit(self.shared.demand.load(Ordering::Relaxed)) { Ok(()) } else { Err(Counter::NoMemory) }
     }
 
@@ -135,6 +137,7 @@ impl View {
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
         let member = peer.member.as_ref().ok_or(Counter::SourceStranger)?;
+        member.activity.heard(now);
         self.snapshot.serving(segment).ok_or(Counter::FrameSegment)?;
         let addresses = Addresses::of(bytes).ok_or(Counter::FrameTooShort)?;
         if addresses.source.is_group() {

@@ -49,7 +49,11 @@ impl View {
                 Some(Place::Local) => return Err(Counter::FrameLocalDestination),
                 Some(Place::Member(slot)) => {
                     if let Some(member) = self.snapshot.in_slot(slot) {
-                        return self.send_to(member, now, frame, &mut sending.lent.ends, sink);
+                        self.send_to(member, now, frame, &mut sending.lent.ends, sink)?;
+                        if member.activity.sent(now) {
+                            self.doubt(member, now, sink);
+                        }
+                        return Ok(());
                     }
                 }
                 None => {}
@@ -65,6 +69,15 @@ impl View {
                 self.flood_shared(members, now, frame, sending, sink)
             }
             _ => self.flood_each(members, now, frame, &mut sending.lent, sink),
+        }
+    }
+
+    /// Lets the control plane know that frames to a member go unanswered, unless another thread has it: then the next
+    /// frame tries again.
+    #[cold]
+    fn doubt(&self, member: &Member, now: Time, sink: &mut impl Sink) {
+        if self.admit(sink).is_ok() {
+            self.shared.try_control(now, sink, |control| control.doubt(member.id.prefix(), now));
         }
     }
 

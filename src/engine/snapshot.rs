@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::engine::alarm::Alarms;
+use crate::forward::activity::Activity;
 use crate::forward::fdb::Slot;
 use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
@@ -33,6 +34,8 @@ pub(crate) struct Peer {
 pub(crate) struct Member {
     pub(crate) id: NodeId,
     pub(crate) slot: Slot,
+    /// Whether it answers.
+    pub(crate) activity: Arc<Activity>,
     pub(crate) locator: SocketAddr,
     /// Where it has proven to be: what is relayed to it goes nowhere else.
     pub(crate) proven_address: Option<SocketAddr>,

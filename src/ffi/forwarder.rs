@@ -1,6 +1,6 @@
 //! Frames and datagrams in, from C.
 //!
-//! Nothing here allocates once a forwarder is made, and no forwarder waits for another.
+//! Nothing here allocates for a frame once a forwarder is made, and no forwarder waits for another.
 
 use core::ffi::c_void;
 use core::mem::ManuallyDrop;

@@ -14,6 +14,7 @@ use crate::time::Time;
 use crate::wire::control::{Listed, Message};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
+use crate::wire::path_probe::{PathAnswer, PathProbe};
 use crate::wire::record::{Record, RecordVersion};
 
 /// Most entries of a list or a row that a lie has.
@@ -23,7 +24,7 @@ const MAX_ENTRIES: usize = 4;
 pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &mut Feed<'_>) -> Message {
     let speaker = (0..SITES).find(|site| world.address(*site) == sender).unwrap_or(0);
     let lie = &mut Lie { world, speaker, tokens, feed };
-    match lie.feed.below(15) {
+    match lie.feed.below(17) {
         0 => Message::ListRequest { token: lie.number() },
         1 => Message::List {
             token: lie.number(),
@@ -56,7 +57,9 @@ pub(super) fn message(world: &World, sender: SocketAddr, tokens: &[u64], feed: &
             let (from, to) = (one.min(other), one.max(other));
             Message::Hosts(Hosts { forgotten: lie.number(), from, to, entries })
         }
-        _ => Message::HostsRequest { from: lie.number() },
+        14 => Message::HostsRequest { from: lie.number() },
+        15 => Message::PathProbe(PathProbe { token: lie.number(), is_doubt: lie.feed.below(2) == 0 }),
+        _ => Message::PathAnswer(PathAnswer { token: lie.number(), received_at: lie.number() }),
     }
 }
 

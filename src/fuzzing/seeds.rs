@@ -16,6 +16,7 @@ use crate::wire::control::{Listed, Message};
 use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
+use crate::wire::path_probe::{PathAnswer, PathProbe};
 use crate::wire::record::{Record, RecordVersion};
 
 /// How many rolls of the dice each target gets that takes choices.
@@ -135,6 +136,8 @@ fn messages() -> Vec<Message> {
         Message::AddressResponse { token: 12 },
         Message::Hosts(Hosts { forgotten: 1, from: 2, to: 4, entries: host_entries() }),
         Message::HostsRequest { from: 7 },
+        Message::PathProbe(PathProbe { token: 1, is_doubt: true }),
+        Message::PathAnswer(PathAnswer { token: 1, received_at: 2 }),
     ];
     let reasons =
         [RejectReason::NameTaken, RejectReason::IdTaken, RejectReason::LocatorTaken, RejectReason::ListFull];

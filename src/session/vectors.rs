@@ -26,6 +26,7 @@ use crate::wire::handshake::{Answer, Challenge, Hello, Initiation, Introduction}
 use crate::wire::header::{self, Fields};
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
+use crate::wire::path_probe::{PathAnswer, PathProbe};
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{
     KIND_CONTROL, KIND_FRAME, TYPE_CHALLENGE, TYPE_HELLO, TYPE_INITIATION, TYPE_RESPONSE, TYPE_TRANSPORT,
@@ -375,6 +376,11 @@ fn messages() -> Vec<Value> {
         (Message::AddressResponse { token }, json!({ "token": token_json })),
         hosts(),
         (Message::HostsRequest { from: 5 }, json!({ "from": 5 })),
+        (Message::PathProbe(PathProbe { token, is_doubt: true }), json!({ "token": token_json, "doubt": 1 })),
+        (
+            Message::PathAnswer(PathAnswer { token, received_at: 6 }),
+            json!({ "token": token_json, "received_at": 6 }),
+        ),
     ];
     let to_json = |(message, fields): &(Message, Value)| {
         let mut bytes = Vec::new();

@@ -7,6 +7,7 @@ use crate::node::NodeId;
 use crate::wire::codec::{Malformed, Reader, put_address, put_varint};
 use crate::wire::hosts::Hosts;
 use crate::wire::latency::{Probe, Row};
+use crate::wire::path_probe::{PathAnswer, PathProbe};
 use crate::wire::record::{Record, RecordVersion};
 
 /// Longest control message, in bytes: with the longest header and the tag it fits an IPv6 packet of 1280
@@ -27,6 +28,8 @@ const ADDRESS_CHALLENGE: u8 = 12;
 const ADDRESS_RESPONSE: u8 = 13;
 const HOSTS: u8 = 14;
 const HOSTS_REQUEST: u8 = 15;
+const PATH_PROBE: u8 = 16;
+const PATH_ANSWER: u8 = 17;
 
 /// One control message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,10 @@ pub(crate) enum Message {
     Hosts(Hosts),
     /// Asks the receiver for what has changed in its announcements after version `from`.
     HostsRequest { from: u64 },
+    /// Asks for a [`PathAnswer`](Message::PathAnswer), along one path.
+    PathProbe(PathProbe),
+    /// Answers a [`PathProbe`](Message::PathProbe).
+    PathAnswer(PathAnswer),
 }
 
 /// A live member as another one lists it: enough to find it and to see whether one holds its latest record.
@@ -127,6 +134,8 @@ impl Message {
             ADDRESS_RESPONSE => Message::AddressResponse { token: reader.u64()? },
             HOSTS => Message::Hosts(Hosts::read(reader)?),
             HOSTS_REQUEST => Message::HostsRequest { from: reader.u64()? },
+            PATH_PROBE => Message::PathProbe(PathProbe::read(reader)?),
+            PATH_ANSWER => Message::PathAnswer(PathAnswer::read(reader)?),
             _ => return Err(Malformed),
         })
     }
@@ -173,6 +182,14 @@ impl Message {
                 hosts.write(out);
             }
             Message::HostsRequest { from } => put(out, HOSTS_REQUEST, &[*from]),
+            Message::PathProbe(probe) => {
+                out.push(PATH_PROBE);
+                probe.write(out);
+            }
+            Message::PathAnswer(answer) => {
+                out.push(PATH_ANSWER);
+                answer.write(out);
+            }
         }
     }
 }
@@ -250,6 +267,8 @@ mod tests {
             Message::RowRequest { from: 7 },
             Message::Hosts(Hosts { forgotten: 2, from: 1, to: 3, entries: vec![host_entry(); 2] }),
             Message::HostsRequest { from: 7 },
+            Message::PathProbe(PathProbe { token: 5, is_doubt: true }),
+            Message::PathAnswer(PathAnswer { token: 5, received_at: 6 }),
         ]
     }
 

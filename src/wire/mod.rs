@@ -25,6 +25,7 @@ pub(crate) mod handshake;
 pub(crate) mod header;
 pub(crate) mod hosts;
 pub(crate) mod latency;
+pub(crate) mod path_probe;
 pub(crate) mod record;
 
 /// Version of the wire format, in the first nibble of every datagram.

@@ -77,6 +77,8 @@ pub(crate) enum Message {
     AddressResponse { token: u64 },
     Hosts { forgotten: u64, from: u64, to: u64, entries: Vec<Host> },
     HostsRequest { from: u64 },
+    PathProbe { token: u64, is_doubt: bool },
+    PathAnswer { token: u64, received_at: u64 },
 }
 
 fn version_bytes((incarnation, number): Version) -> Vec<u8> {
@@ -199,6 +201,10 @@ impl Message {
                 bytes
             }
             Message::HostsRequest { from } => numbers(15, &[*from]),
+            Message::PathProbe { token, is_doubt } => {
+                [&numbers(16, &[*token])[..], &[u8::from(*is_doubt)]].concat()
+            }
+            Message::PathAnswer { token, received_at } => numbers(17, &[*token, *received_at]),
         }
     }
 
@@ -254,6 +260,11 @@ impl Message {
                 (from <= to).then_some(Message::Hosts { forgotten, from, to, entries })?
             }
             15 => Message::HostsRequest { from: r.u64()? },
+            16 => {
+                let (token, doubt) = (r.u64()?, r.u8().filter(|flag| *flag < 2)?);
+                Message::PathProbe { token, is_doubt: doubt == 1 }
+            }
+            17 => Message::PathAnswer { token: r.u64()?, received_at: r.u64()? },
             _ => return None,
         };
         reader.is_empty().then_some(message)

@@ -215,6 +215,7 @@ fn nobody_speaks_for_another() {
     assert_eq!(control(Message::JoinAck { known, record: other.clone() }), "record_forged");
     assert_eq!(control(Message::List { token: 1, entries: vec![other.listed()] }), "control_unexpected");
     assert_eq!(control(Message::JoinReject { version, reason: 0 }), "control_unexpected");
+    assert_eq!(control(Message::PathAnswer { token: 1, received_at: 0 }), "control_unexpected");
     let me = Net::new(Kind::Aes, 1, &[]).peers.remove(0).record;
     let newer = |number| (me.version.0, number);
     let taken = Record { name: "peer1".into(), version: newer(1), ..me.clone() };

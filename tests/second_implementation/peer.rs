@@ -361,7 +361,8 @@ impl Peer {
                 session.address = from;
             }
             self.heard.push((header.source, message.clone()));
-            return self.on_control(now, header.source, message);
+            let back = self.relays(header);
+            return self.on_control(now, header.source, &back, message);
         }
         let is_ours = header.path[header.index] == self.record.locator
             && [FRAME, SHARED_AES, SHARED_CHACHA].contains(&kind)
@@ -369,7 +370,8 @@ impl Peer {
         is_ours.then(|| self.frames.push((header.source, segment, kind, content)))
     }
 
-    fn on_control(&mut self, now: u64, from: Prefix, message: Message) -> Option<()> {
+    /// Takes a control message, whose way back has these relays.
+    fn on_control(&mut self, now: u64, from: Prefix, back: &[Prefix], message: Message) -> Option<()> {
         let id = self.sessions[&from].id;
         match message {
             Message::ListRequest { token } => {
@@ -412,6 +414,9 @@ impl Peer {
             }
             Message::AddressChallenge { token } => {
                 self.send_control(from, &[], &Message::AddressResponse { token });
+            }
+            Message::PathProbe { token, .. } if self.members.contains_key(&from) => {
+                self.send_control(from, back, &Message::PathAnswer { token, received_at: now });
             }
             Message::Row { from: since, to, entries, .. } => {
                 let row = &mut self.sessions.get_mut(&from)?.row;

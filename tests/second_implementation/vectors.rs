@@ -254,6 +254,8 @@ fn message(kind: u64, fields: &Value) -> Message {
             Message::Hosts { forgotten: of("forgotten"), from: of("from"), to: of("to"), entries }
         }
         15 => Message::HostsRequest { from: of("from") },
+        16 => Message::PathProbe { token: of("token"), is_doubt: of("doubt") == 1 },
+        17 => Message::PathAnswer { token: of("token"), received_at: of("received_at") },
         _ => panic!("no message has type {kind}"),
     }
 }
@@ -261,7 +263,7 @@ fn message(kind: u64, fields: &Value) -> Message {
 #[test]
 fn control_messages_are_written_and_read() {
     let all = all("messages");
-    assert_eq!(all.len(), 15);
+    assert_eq!(all.len(), 17);
     for vector in all {
         let message = message(number(&vector["type"]), &vector["fields"]);
         assert_eq!(hex(&message.bytes()), vector["bytes"].as_str().unwrap());

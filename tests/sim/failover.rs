@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use leon::sim::{Matrix, To, World};
+use leon::sim::{Link, Matrix, To, World};
 use leon::{Event, PathCause, Time};
 
-use crate::support::{Outcome, cut_both, formed, mesh, ms, over, secs, when};
+use crate::support::{Outcome, change, cut_both, formed, mesh, ms, over, secs, triangle, when};
 
 /// When a site first changed its path for this cause, from `since` on.
 fn changed_at(world: &World, site: usize, since: Time, because: PathCause) -> Option<Time> {
@@ -117,4 +117,152 @@ fn a_path_whose_relay_has_failed_is_returned_to_when_it_is_back() -> Outcome {
     assert!(world.run_until(secs(60), |world| world.path(0, 2) == [1, 2])?.is_some());
     world.settle(secs(60))?;
     world.check_at_rest()
+}
+
+/// How long frames stop when `fault` strikes while hosts at sites 0 and 2 each send one every 10 ms: the longest time
+/// between two that arrive at site 2 from the fault on.
+fn gap(world: &mut World, fault: impl FnOnce(&mut World)) -> Result<Duration, leon::sim::Violation> {
+    let hosts = [world.add_host(0), world.add_host(2)];
+    for host in hosts {
+        world.send(host, To::Everyone, 60);
+    }
+    let mut frames = Vec::new();
+    let mut exchange = |world: &mut World, times: usize| {
+        for _ in 0..times {
+            frames.push(world.send(hosts[0], To::Host(hosts[1]), 60));
+            world.send(hosts[1], To::Host(hosts[0]), 60);
+            world.run_for(ms(10))?;
+        }
+        Ok(())
+    };
+    exchange(world, 200)?;
+    let cut_at = world.now();
+    fault(world);
+    exchange(world, 200)?;
+    let arrivals =
+        frames.iter().flat_map(|frame| &world.frame(*frame).deliveries).map(|delivery| delivery.at);
+    let arrivals: Vec<Time> = arrivals.collect();
+    let gaps = arrivals.windows(2).filter(|pair| pair[1] > cut_at);
+    Ok(gaps.map(|pair| pair[1].since(pair[0])).max().unwrap_or(secs(60)))
+}
+
+/// True if no site has left a path as dead from then on.
+fn is_undisturbed(world: &World, since: Time) -> bool {
+    (0..world.sites()).all(|site| changed_at(world, site, since, PathCause::Failover).is_none())
+}
+
+#[test]
+fn a_cut_link_is_left_by_frames_that_go_unanswered() -> Outcome {
+    let mut world = formed(over(&Matrix::fujisawa_inagi_seoul()))?;
+    world.run_for(secs(10))?;
+    assert_eq!(world.path(0, 2), [1, 2]);
+    let gap = gap(&mut world, |world| cut_both(world, 1, 2))?;
+    assert!(gap <= ms(200), "{gap:?}");
+    assert_eq!(world.path(0, 2), [2]);
+    Ok(())
+}
+
+#[test]
+fn a_link_that_is_cut_one_way_is_left_though_frames_come_from_its_far_end() -> Outcome {
+    let mut world = formed(over(&Matrix::fujisawa_inagi_seoul()))?;
+    world.run_for(secs(10))?;
+    let gap = gap(&mut world, |world| world.cut(1, 2))?;
+    assert!(gap <= ms(300), "{gap:?}");
+    Ok(())
+}
+
+#[test]
+fn a_far_path_is_left_within_two_fifths_of_a_second() -> Outcome {
+    let mut world = formed(triangle(200.0, 90.0, 70.0))?;
+    world.run_for(secs(10))?;
+    assert_eq!(world.path(0, 2), [1, 2]);
+    let gap = gap(&mut world, |world| cut_both(world, 1, 0))?;
+    assert!(gap <= ms(400), "{gap:?}");
+    Ok(())
+}
+
+#[test]
+fn a_relay_that_stops_relaying_is_left_although_its_links_are_up() -> Outcome {
+    let mut world = formed(over(&Matrix::fujisawa_inagi_seoul()))?;
+    world.run_for(secs(10))?;
+    let is_relayed = |bytes: &[u8]| bytes[1] >> 4 > 1;
+    let gap = gap(&mut world, |world| {
+        world.intercept(1, 2, move |caught| if is_relayed(&caught.bytes) { vec![] } else { vec![caught] });
+        world.intercept(1, 0, move |caught| if is_relayed(&caught.bytes) { vec![] } else { vec![caught] });
+    })?;
+    assert!(gap <= ms(200), "{gap:?}");
+    Ok(())
+}
+
+#[test]
+fn traffic_in_one_direction_is_no_doubt() -> Outcome {
+    let mut world = formed(over(&Matrix::fujisawa_inagi_seoul()))?;
+    world.run_for(secs(10))?;
+    let (host, receiver) = (world.add_host(0), world.add_host(2));
+    world.send(receiver, To::Everyone, 60);
+    world.run_for(secs(5))?;
+    let (since, sent) = (world.now(), world.traffic(1).sent);
+    world.run_for(secs(5))?;
+    let idle = world.traffic(1).sent - sent;
+    let sent = world.traffic(1).sent;
+    for _ in 0..500 {
+        world.send(host, To::Host(receiver), 60);
+        world.run_for(ms(10))?;
+    }
+    assert!(is_undisturbed(&world, since));
+    let relayed = world.traffic(1).sent - sent - idle;
+    assert!((498..=510).contains(&relayed), "{relayed}: the frames and next to nothing besides");
+    Ok(())
+}
+
+#[test]
+fn a_host_that_thinks_before_it_answers_leads_to_few_probes_and_no_failover() -> Outcome {
+    let mut world = formed(over(&Matrix::fujisawa_inagi_seoul()))?;
+    world.run_for(secs(10))?;
+    let (host, thinker) = (world.add_host(0), world.add_host(2));
+    world.send(thinker, To::Everyone, 60);
+    world.run_for(secs(1))?;
+    let (since, idle) = (world.now(), world.traffic(1).sent);
+    world.run_for(secs(10))?;
+    let idle = world.traffic(1).sent - idle;
+    let sent = world.traffic(1).sent;
+    // Ten frames with a question, then its answer after 100 ms.
+    for _ in 0..50 {
+        for _ in 0..10 {
+            world.send(host, To::Host(thinker), 60);
+            world.run_for(ms(10))?;
+        }
+        world.run_for(ms(100))?;
+        world.send(thinker, To::Host(host), 60);
+    }
+    world.run_for(ms(100))?;
+    assert!(is_undisturbed(&world, since));
+    let relayed = world.traffic(1).sent - sent - idle;
+    assert!(relayed <= 600, "{relayed}: it is known before long how long the host takes");
+    Ok(())
+}
+
+#[test]
+fn a_lossy_link_alone_is_no_failure() -> Outcome {
+    let mut world = over(&Matrix::fujisawa_inagi_seoul());
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        change(&mut world, one, other, |link| Link { loss: 0.01, ..link });
+    }
+    let mut world = formed(world)?;
+    world.run_for(secs(10))?;
+    let since = world.now();
+    let hosts = [world.add_host(0), world.add_host(2)];
+    for host in hosts {
+        world.send(host, To::Everyone, 60);
+    }
+    for step in 0..6000 {
+        world.send(hosts[0], To::Host(hosts[1]), 60);
+        // The one answers each frame at once, later every tenth only.
+        if step < 3000 || step % 10 == 0 {
+            world.send(hosts[1], To::Host(hosts[0]), 60);
+        }
+        world.run_for(ms(10))?;
+    }
+    assert!(is_undisturbed(&world, since));
+    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::wire::control::{Listed, Message};
 use crate::wire::header::Header;
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts};
 use crate::wire::latency::{Echo, LinkLatency, Probe, Row, RowEntry, Stamps, Transit};
+use crate::wire::path_probe::PathAnswer;
 use crate::wire::record::{Record, RecordVersion};
 use crate::wire::{KIND_CONTROL, KIND_FRAME};
 use crate::{Host, NodeId, Segment, Time};
@@ -143,6 +144,9 @@ impl Rogue {
                 return;
             }
             Message::AddressChallenge { token } => Message::AddressResponse { token },
+            Message::PathProbe(probe) => {
+                Message::PathAnswer(PathAnswer { token: probe.token, received_at: 0 })
+            }
             Message::ListRequest { token } => {
                 self.questions.insert(site, token);
                 return;

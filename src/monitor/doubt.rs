@@ -1,0 +1,213 @@
+//! One path in doubt: what is sent along it and along its backup, and what follows from the answers.
+
+use core::time::Duration;
+
+use crate::monitor::{OfWays, Way};
+use crate::time::Time;
+use crate::wire::path_probe::PathProbe;
+
+/// The chosen path is probed a second time so soon after: of two probes on a path with a loss of a hundredth, one in
+/// ten thousand pairs is lost.
+const REPEAT_AFTER: Duration = Duration::from_millis(20);
+/// So often both are tried before they are believed to be dead both; then there is nothing to change to.
+const TRIES: u8 = 2;
+
+/// What a doubt wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Wait,
+    Probe(Way),
+    /// The chosen path does not carry, and its backup does.
+    Fail,
+}
+
+/// What is due next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    ProbeChosen,
+    ProbeBackup,
+    RepeatChosen,
+    /// The answer along the chosen path is awaited.
+    Await,
+    /// It is overdue. That along the backup is awaited.
+    AwaitBackup,
+    Over,
+}
+
+#[derive(Debug)]
+pub(super) struct Doubt {
+    began_at: Time,
+    tokens: OfWays<u64>,
+    timeouts: OfWays<Duration>,
+    is_own: bool,
+    stage: Stage,
+    tries: u8,
+    /// When the present try began.
+    tried_at: Time,
+    has_backup_answered: bool,
+}
+
+impl Doubt {
+    pub(super) fn new(tokens: OfWays<u64>, timeouts: OfWays<Duration>, is_own: bool, now: Time) -> Self {
+        Doubt {
+            began_at: now,
+            tokens,
+            timeouts,
+            is_own,
+            stage: Stage::ProbeChosen,
+            tries: 1,
+            tried_at: now,
+            has_backup_answered: false,
+        }
+    }
+
+    pub(super) fn began_at(&self) -> Time {
+        self.began_at
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    pub(super) fn end(&mut self) {
+        self.stage = Stage::Over;
+    }
+
+    /// The probe for a path. Only the doubt of the node that has it is told: a doubt that was told is not told back.
+    pub(super) fn probe(&self, way: Way) -> PathProbe {
+        let token = match way {
+            Way::Chosen => self.tokens.chosen,
+            Way::Backup => self.tokens.backup,
+        };
+        PathProbe { token, is_doubt: self.is_own }
+    }
+
+    /// The path whose probe had this token, even if its answer is late.
+    pub(super) fn way(&self, token: u64) -> Option<Way> {
+        [Way::Chosen, Way::Backup].into_iter().find(|way| self.probe(*way).token == token)
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        let OfWays { chosen, backup } = self.timeouts;
+        match self.stage {
+            Stage::ProbeChosen | Stage::ProbeBackup => self.tried_at,
+            Stage::RepeatChosen => self.tried_at + REPEAT_AFTER.min(chosen),
+            Stage::Await => self.tried_at + chosen,
+            Stage::AwaitBackup => self.tried_at + backup.max(chosen),
+            Stage::Over => Time::NEVER,
+        }
+    }
+
+    /// Does the next thing that is due.
+    pub(super) fn step(&mut self, now: Time) -> Step {
+        if now < self.deadline() {
+            return Step::Wait;
+        }
+        let (stage, step) = match self.stage {
+            Stage::ProbeChosen => (Stage::ProbeBackup, Step::Probe(Way::Chosen)),
+            Stage::ProbeBackup => (Stage::RepeatChosen, Step::Probe(Way::Backup)),
+            Stage::RepeatChosen => (Stage::Await, Step::Probe(Way::Chosen)),
+            Stage::Await if self.has_backup_answered => (Stage::Over, Step::Fail),
+            Stage::Await => (Stage::AwaitBackup, Step::Wait),
+            Stage::AwaitBackup if self.tries < TRIES => {
+                (self.tries, self.tried_at) = (self.tries + 1, now);
+                (Stage::ProbeBackup, Step::Probe(Way::Chosen))
+            }
+            Stage::AwaitBackup | Stage::Over => (Stage::Over, Step::Wait),
+        };
+        self.stage = stage;
+        step
+    }
+
+    /// The probe along a path was answered.
+    pub(super) fn answered(&mut self, way: Way) -> Step {
+        match (way, self.stage) {
+            (_, Stage::Over) => Step::Wait,
+            (Way::Chosen, _) => {
+                self.end();
+                Step::Wait
+            }
+            (Way::Backup, Stage::AwaitBackup) => {
+                self.end();
+                Step::Fail
+            }
+            (Way::Backup, _) => {
+                self.has_backup_answered = true;
+                Step::Wait
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUTS: OfWays<Duration> =
+        OfWays { chosen: Duration::from_millis(100), backup: Duration::from_millis(150) };
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO + Duration::from_millis(ms)
+    }
+
+    /// Follows a doubt for so long; `answers` says after what time the nth probe is answered. Gives the probes with
+    /// their times, and when the path failed.
+    fn follow(answers: impl Fn(Way, usize) -> Option<u64>) -> (Vec<(u64, Way)>, Option<u64>) {
+        let tokens = OfWays { chosen: 1, backup: 2 };
+        let mut doubt = Doubt::new(tokens, TIMEOUTS, true, at(0));
+        let (mut probes, mut due) = (Vec::new(), Vec::new());
+        for ms in 0..1000 {
+            for (_, way) in due.extract_if(.., |(at, _)| *at == ms).collect::<Vec<(u64, Way)>>() {
+                if doubt.answered(way) == Step::Fail {
+                    return (probes, Some(ms));
+                }
+            }
+            for _ in 0..5 {
+                match doubt.step(at(ms)) {
+                    Step::Wait => {}
+                    Step::Fail => return (probes, Some(ms)),
+                    Step::Probe(way) => {
+                        due.extend(answers(way, probes.len()).map(|after| (ms + after, way)));
+                        probes.push((ms, way));
+                    }
+                }
+            }
+        }
+        assert!(doubt.is_over());
+        (probes, None)
+    }
+
+    #[test]
+    fn a_path_that_answers_is_left_in_peace() {
+        let (probes, failed) = follow(|_, _| Some(15));
+        assert_eq!(probes, [(0, Way::Chosen), (0, Way::Backup)]);
+        assert_eq!(failed, None);
+    }
+
+    #[test]
+    fn one_lost_probe_does_no_harm() {
+        let (_, failed) = follow(|_, nth| (nth > 0).then_some(70));
+        assert_eq!(failed, None);
+    }
+
+    #[test]
+    fn a_silent_path_fails_when_its_backup_has_answered() {
+        let (probes, failed) = follow(|way, _| (way == Way::Backup).then_some(60));
+        assert_eq!(probes, [(0, Way::Chosen), (0, Way::Backup), (20, Way::Chosen)]);
+        assert_eq!(failed, Some(100));
+        let (_, failed) = follow(|way, _| (way == Way::Backup).then_some(130));
+        assert_eq!(failed, Some(130), "a backup may take longer");
+    }
+
+    #[test]
+    fn a_backup_whose_probe_was_lost_is_tried_again() {
+        let (_, failed) = follow(|way, nth| (way == Way::Backup && nth > 2).then_some(60));
+        assert_eq!(failed, Some(250));
+    }
+
+    #[test]
+    fn where_neither_answers_there_is_nothing_to_change_to() {
+        let (probes, failed) = follow(|_, _| None);
+        assert_eq!((probes.len(), failed), (6, None));
+    }
+}
