@@ -179,6 +179,11 @@
 #define LEON_CAUSE_PINNED 6
 
 /**
+ * The former path was found to be worse, end to end, than its links and relays say.
+ */
+#define LEON_CAUSE_GUARD 7
+
+/**
  * Another live member has the name.
  */
 #define LEON_REJECT_NAME_TAKEN 1

@@ -39,7 +39,7 @@ use crate::wire::record::Record;
 /// How often hosts that have been silent for too long are cleared out of the FDB, and announced ones put back.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often this node looks how busy it is as a relay: about as often as it tells others.
+/// How often this node looks at what frames go through it: how busy it is as a relay is told about as often.
 const READ_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Control messages per second that one node may send, and nanoseconds of burst: a joining mesh of 200 stays
@@ -159,6 +159,7 @@ impl Control {
             self.read_at = now + READ_INTERVAL;
             let transit = self.reading.as_mut().map(|reading| reading.next(&self.meter, now));
             self.latency.set_transit(transit);
+            self.look_at_traffic(now);
         }
         self.sessions.timer(now);
         self.membership.timer(now);

@@ -107,7 +107,7 @@ impl Control {
             Message::Hosts(part) => self.hosts.handle_hosts(from, part, now),
             Message::HostsRequest { from: version } => self.hosts.handle_request(from, version, now),
             Message::PathProbe(probe) => self.answer(&source, probe, received_at, now),
-            Message::PathAnswer(answer) => self.monitor.handle_answer(from, answer, now),
+            Message::PathAnswer(answer) => self.handle_path_answer(from, answer, now),
         }
     }
 

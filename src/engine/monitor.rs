@@ -1,12 +1,13 @@
-//! Doubts about paths, between the data plane, the monitor and the router.
+//! Whole paths and what frames go over them, between the data plane, the monitor and the router.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
-use crate::engine::control::Control;
+use crate::engine::control::{Connection, Control};
 use crate::engine::dispatch::Source;
 use crate::monitor::{OfWays, Output, Way};
 use crate::node::NodePrefix;
-use crate::route::Path;
+use crate::route::{Cost, Path};
 use crate::session::Route;
 use crate::stats::Counter;
 use crate::time::Time;
@@ -25,6 +26,12 @@ const FAILED_EXCESS: i64 = 1_000_000_000;
 const FAILED_FOR: Duration = Duration::from_secs(10);
 /// A member that hears nothing of this node is to be believed if frames went to it within this.
 const SENDING: Duration = Duration::from_secs(1);
+/// A path or a link is in use if frames went over it within this.
+const USED: Duration = Duration::from_secs(10);
+/// A relayed path is to be no worse than the direct one by more than this and a twentieth, in nanoseconds of round-trip
+/// time: as much as a path must be better to be changed to.
+const GUARD_SLACK: i64 = 500_000;
+const GUARD_SHARE: i64 = 20;
 
 impl Control {
     /// Frames to a member go unanswered.
@@ -44,7 +51,8 @@ impl Control {
         });
         match timeouts {
             Some(timeouts) => self.monitor.doubt(to, timeouts, is_own, now),
-            None => self.latency.check(first_hop(&chosen), now),
+            None if is_own => self.latency.check(first_hop(&chosen), now),
+            None => {}
         }
     }
 
@@ -69,16 +77,17 @@ impl Control {
     pub(super) fn on_monitor(&mut self, output: Output, now: Time) {
         match output {
             Output::Probe(to, way, probe) => {
-                let chosen = self.router.path(to);
                 let path = match way {
-                    Way::Chosen => Some(&chosen),
-                    Way::Backup => self.router.backup(to),
+                    Way::Chosen => Some(self.router.path(to)),
+                    Way::Backup => self.router.backup(to).cloned(),
+                    Way::Direct => Some(Path::direct(to)),
                 };
-                if let Some(way) = path.and_then(|path| self.way_along(path)) {
+                if let Some(way) = path.and_then(|path| self.way_along(&path)) {
                     self.send(to, &way, &Message::PathProbe(probe), now);
                 }
             }
             Output::Failed(to) => self.leave_path(to, now),
+            Output::Worse(to, delay) => self.distrust_path(to, delay, now),
             Output::Unexpected => self.counters.bump(Counter::ControlUnexpected),
         }
     }
@@ -91,6 +100,53 @@ impl Control {
         self.router.penalise(to, former, FAILED_EXCESS, now, now + FAILED_FOR);
         self.select_soon(now);
         self.tell_changes(vec![change]);
+    }
+
+    /// The chosen path to a member is later than the direct one by `delay` nanoseconds: it counts for what that makes
+    /// it, whatever its links say.
+    fn distrust_path(&mut self, to: NodePrefix, delay: i64, now: Time) {
+        let path = self.router.path(to);
+        let cost = |path| self.router.cost(path, &self.latency).map(Cost::worse);
+        let Some((known, direct)) = cost(&path).zip(cost(&Path::direct(to))) else { return };
+        let excess = direct.saturating_sub(known).saturating_add(delay.saturating_mul(2));
+        self.router.distrust(to, path, excess, now);
+        self.select_at = now;
+    }
+
+    /// A member answers a probe.
+    pub(super) fn handle_path_answer(&mut self, from: NodePrefix, answer: PathAnswer, now: Time) {
+        let direct = self.router.cost(&Path::direct(from), &self.latency).map_or(0, Cost::worse);
+        // What arrives later by one way is counted as a round trip that is longer by twice that.
+        let bar = GUARD_SLACK.max(direct / GUARD_SHARE) / 2;
+        self.monitor.handle_answer(from, answer, bar, now);
+    }
+
+    /// Compares the relayed paths in use with the direct ones, and has the links in use probed often.
+    pub(super) fn look_at_traffic(&mut self, now: Time) {
+        for link in self.used_links(now) {
+            self.latency.mark_used(link, now);
+        }
+        let own = self.membership.own().id.prefix();
+        let is_guarded = |(to, connection): &(&NodePrefix, &Connection)| {
+            connection.activity.is_sending(USED, now)
+                && !self.router.path(**to).is_direct()
+                && self.latency.link(own, **to).is_some()
+        };
+        let guarded = self.connections.iter().filter(is_guarded);
+        let guarded: Vec<NodePrefix> = guarded.map(|(to, _)| *to).collect();
+        self.monitor.compare(&guarded);
+    }
+
+    /// The members to which frames have lately taken the direct link, as the first of their paths or relayed.
+    fn used_links(&self, now: Time) -> BTreeSet<NodePrefix> {
+        let members = || self.connections.iter();
+        let sent = members().filter(|(_, connection)| connection.activity.is_sending(USED, now));
+        let first = sent.flat_map(|(to, _)| {
+            let bulk = self.router.bulk_path(*to).map(first_hop);
+            core::iter::once(first_hop(&self.router.path(*to))).chain(bulk)
+        });
+        let relayed = members().filter(|(_, connection)| connection.activity.is_relaying(USED, now));
+        first.chain(relayed.map(|(to, _)| *to)).collect()
     }
 
     /// Answers a member's probe through the relays that it came through.

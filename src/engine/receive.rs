@@ -60,8 +60,8 @@ impl View {
         if source.member.is_none() {
             return Err(Counter::SourceStranger);
         }
-        let next = header.next().and_then(|next| self.snapshot.at(next)?.proven_address);
-        let to = next.ok_or(Counter::PathStranger)?;
+        let next = header.next().and_then(|next| self.snapshot.at(next)).ok_or(Counter::PathStranger)?;
+        let to = next.proven_address.ok_or(Counter::PathStranger)?;
         if bytes.len() > max_payload(self.shared.underlay_mtu, to.ip()) {
             return Err(Counter::FrameTooLong);
         }
@@ -73,6 +73,7 @@ impl View {
         }
         header::advance(bytes);
         sink.datagram(Datagram { to, parts: [&[], bytes, &[]] });
+        next.activity.relayed(now);
         self.shared.meter.relayed(header.counter, received_at, now);
         self.counters.bump(Counter::Relayed);
         self.counters.bump(Counter::DatagramsOut);

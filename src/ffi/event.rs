@@ -65,6 +65,8 @@ pub const LEON_CAUSE_DEAD: u32 = 4;
 pub const LEON_CAUSE_FAILOVER: u32 = 5;
 /// The operator has pinned the new path.
 pub const LEON_CAUSE_PINNED: u32 = 6;
+/// The former path was found to be worse, end to end, than its links and relays say.
+pub const LEON_CAUSE_GUARD: u32 = 7;
 
 /// Another live member has the name.
 pub const LEON_REJECT_NAME_TAKEN: u32 = 1;
@@ -218,6 +220,7 @@ pub(super) fn cause(cause: PathCause) -> u32 {
         PathCause::Dead => LEON_CAUSE_DEAD,
         PathCause::Failover => LEON_CAUSE_FAILOVER,
         PathCause::Pinned => LEON_CAUSE_PINNED,
+        PathCause::Guard => LEON_CAUSE_GUARD,
     }
 }
 

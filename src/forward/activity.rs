@@ -1,5 +1,5 @@
-//! Whether one member still answers: when frames went to it and when one came from it, shared by all threads that
-//! forward.
+//! What goes to one member and whether it still answers: when frames went to it, or over the link to it, and when one
+//! came from it, shared by all threads that forward.
 //!
 //! Time is counted in ticks, so that threads write here some hundred times a second at most, however many frames
 //! there are. Knows no paths.
@@ -11,7 +11,7 @@ use crate::time::Time;
 
 /// A tick has 2^22 ns, about 4 ms: short beside the patience of any path.
 const TICK_BITS: u32 = 22;
-/// That frames go out is noted this often.
+/// That frames go out or are relayed is noted this often.
 const SENT_INTERVAL: u64 = ticks(Duration::from_secs(1));
 /// A path is in doubt only if the member was heard within this: then traffic goes both ways.
 const RECENT: u64 = ticks(Duration::from_secs(3));
@@ -32,6 +32,8 @@ const PATIENCE_UNKNOWN: Duration = Duration::from_secs(1);
 pub(crate) struct Activity {
     /// When frames last went out, to [`SENT_INTERVAL`].
     sent_at: AtomicU64,
+    /// When something was last relayed to it, to [`SENT_INTERVAL`].
+    relayed_at: AtomicU64,
     /// When a frame last came.
     heard_at: AtomicU64,
     /// When the first frame went out that none has come after; of no meaning unless it is later than `heard_at`.
@@ -48,6 +50,7 @@ impl Activity {
     pub(crate) fn new() -> Self {
         let activity = Activity {
             sent_at: AtomicU64::new(0),
+            relayed_at: AtomicU64::new(0),
             heard_at: AtomicU64::new(0),
             waiting_since: AtomicU64::new(0),
             doubted_at: AtomicU64::new(0),
@@ -68,15 +71,19 @@ impl Activity {
     #[inline]
     pub(crate) fn sent(&self, now: Time) -> bool {
         let now = tick(now);
-        if now.saturating_sub(self.sent_at.load(Ordering::Relaxed)) >= SENT_INTERVAL {
-            self.sent_at.store(now, Ordering::Relaxed);
-        }
+        note(&self.sent_at, now);
         let waiting_since = self.waiting_since.load(Ordering::Relaxed);
         if waiting_since <= self.heard_at.load(Ordering::Relaxed) {
             set(&self.waiting_since, now);
             return false;
         }
         self.is_overdue(now.saturating_sub(waiting_since)) && self.is_doubtful(now)
+    }
+
+    /// A datagram of another member is relayed to the member.
+    #[inline]
+    pub(crate) fn relayed(&self, now: Time) {
+        note(&self.relayed_at, tick(now));
     }
 
     /// An authentic frame came from the member.
@@ -103,8 +110,12 @@ impl Activity {
 
     /// True if frames went to the member within so long, to a second.
     pub(crate) fn is_sending(&self, age: Duration, now: Time) -> bool {
-        let sent_at = self.sent_at.load(Ordering::Relaxed);
-        sent_at != 0 && tick(now).saturating_sub(sent_at) <= ticks(age) + SENT_INTERVAL
+        is_within(&self.sent_at, age, now)
+    }
+
+    /// True if something was relayed to the member within so long, to a second.
+    pub(crate) fn is_relaying(&self, age: Duration, now: Time) -> bool {
+        is_within(&self.relayed_at, age, now)
     }
 
     /// Learns how long the member takes to answer: the highest time of late, which is forgotten after some answers.
@@ -144,6 +155,19 @@ fn set(place: &AtomicU64, value: u64) {
     if place.load(Ordering::Relaxed) != value {
         place.store(value, Ordering::Relaxed);
     }
+}
+
+/// Writes that something happens, to [`SENT_INTERVAL`].
+#[inline]
+fn note(place: &AtomicU64, now: u64) {
+    if now.saturating_sub(place.load(Ordering::Relaxed)) >= SENT_INTERVAL {
+        place.store(now, Ordering::Relaxed);
+    }
+}
+
+fn is_within(place: &AtomicU64, age: Duration, now: Time) -> bool {
+    let at = place.load(Ordering::Relaxed);
+    at != 0 && tick(now).saturating_sub(at) <= ticks(age) + SENT_INTERVAL
 }
 
 #[inline]

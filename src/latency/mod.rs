@@ -266,7 +266,6 @@ impl Latency {
     }
 
     /// Frames have lately taken the link to a member: it is probed as often as can be.
-    #[allow(dead_code, reason = "the data path says so")]
     pub(crate) fn mark_used(&mut self, peer: NodePrefix, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.used_until = now + USED_FOR;

@@ -16,7 +16,7 @@ const TRIES: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Wait,
-    Probe(Way),
+    Probe(Way, PathProbe),
     /// The chosen path does not carry, and its backup does.
     Fail,
 }
@@ -73,18 +73,13 @@ impl Doubt {
         self.stage = Stage::Over;
     }
 
-    /// The probe for a path. Only the doubt of the node that has it is told: a doubt that was told is not told back.
-    pub(super) fn probe(&self, way: Way) -> PathProbe {
-        let token = match way {
-            Way::Chosen => self.tokens.chosen,
-            Way::Backup => self.tokens.backup,
-        };
-        PathProbe { token, is_doubt: self.is_own }
-    }
-
     /// The path whose probe had this token, even if its answer is late.
     pub(super) fn way(&self, token: u64) -> Option<Way> {
-        [Way::Chosen, Way::Backup].into_iter().find(|way| self.probe(*way).token == token)
+        let OfWays { chosen, backup } = self.tokens;
+        [(chosen, Way::Chosen), (backup, Way::Backup)]
+            .into_iter()
+            .find(|(own, _)| *own == token)
+            .map(|(_, way)| way)
     }
 
     pub(super) fn deadline(&self) -> Time {
@@ -104,14 +99,14 @@ impl Doubt {
             return Step::Wait;
         }
         let (stage, step) = match self.stage {
-            Stage::ProbeChosen => (Stage::ProbeBackup, Step::Probe(Way::Chosen)),
-            Stage::ProbeBackup => (Stage::RepeatChosen, Step::Probe(Way::Backup)),
-            Stage::RepeatChosen => (Stage::Await, Step::Probe(Way::Chosen)),
+            Stage::ProbeChosen => (Stage::ProbeBackup, self.probe(Way::Chosen)),
+            Stage::ProbeBackup => (Stage::RepeatChosen, self.probe(Way::Backup)),
+            Stage::RepeatChosen => (Stage::Await, self.probe(Way::Chosen)),
             Stage::Await if self.has_backup_answered => (Stage::Over, Step::Fail),
             Stage::Await => (Stage::AwaitBackup, Step::Wait),
             Stage::AwaitBackup if self.tries < TRIES => {
                 (self.tries, self.tried_at) = (self.tries + 1, now);
-                (Stage::ProbeBackup, Step::Probe(Way::Chosen))
+                (Stage::ProbeBackup, self.probe(Way::Chosen))
             }
             Stage::AwaitBackup | Stage::Over => (Stage::Over, Step::Wait),
         };
@@ -119,20 +114,27 @@ impl Doubt {
         step
     }
 
+    /// Only a doubt of this node is told: one that was told is not told back.
+    fn probe(&self, way: Way) -> Step {
+        let OfWays { chosen, backup } = self.tokens;
+        let token = if way == Way::Backup { backup } else { chosen };
+        Step::Probe(way, PathProbe { token, is_doubt: self.is_own })
+    }
+
     /// The probe along a path was answered.
     pub(super) fn answered(&mut self, way: Way) -> Step {
         match (way, self.stage) {
             (_, Stage::Over) => Step::Wait,
-            (Way::Chosen, _) => {
-                self.end();
-                Step::Wait
-            }
             (Way::Backup, Stage::AwaitBackup) => {
                 self.end();
                 Step::Fail
             }
             (Way::Backup, _) => {
                 self.has_backup_answered = true;
+                Step::Wait
+            }
+            _ => {
+                self.end();
                 Step::Wait
             }
         }
@@ -166,7 +168,7 @@ mod tests {
                 match doubt.step(at(ms)) {
                     Step::Wait => {}
                     Step::Fail => return (probes, Some(ms)),
-                    Step::Probe(way) => {
+                    Step::Probe(way, _) => {
                         due.extend(answers(way, probes.len()).map(|after| (ms + after, way)));
                         probes.push((ms, way));
                     }

@@ -1,10 +1,12 @@
-//! Watches whole paths, end to end: a path that may be dead is probed together with its backup.
+//! Watches whole paths, end to end: one that may be dead is probed together with its backup, and one through relays is
+//! compared with the direct one.
 //!
 //! Links are measured one by one, and what is known of those far away comes late; frames that go unanswered say at
 //! once that something is wrong, but not what. Knows members by prefix only, and neither paths nor keys: what a path
 //! is, and how a probe gets onto it, is others' business.
 
 mod doubt;
+mod guard;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::path_probe::{PathAnswer, PathProbe};
 use doubt::{Doubt, Step};
+use guard::Comparison;
 
 /// A doubt about one path is followed up no more often than this, whoever has it.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(500);
@@ -27,6 +30,8 @@ pub(crate) enum Way {
     Chosen,
     /// The one that they take when that fails.
     Backup,
+    /// The one without relays.
+    Direct,
 }
 
 /// One thing for each of the two.
@@ -43,6 +48,9 @@ pub(crate) enum Output {
     Probe(NodePrefix, Way, PathProbe),
     /// The chosen path to this member does not carry, and its backup does.
     Failed(NodePrefix),
+    /// What is sent to this member along the chosen path has for some time arrived so many nanoseconds later than what
+    /// is sent along the direct one.
+    Worse(NodePrefix, i64),
     /// An answer came that nothing was asked for.
     Unexpected,
 }
@@ -51,6 +59,7 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct Monitor {
     doubts: BTreeMap<NodePrefix, Doubt>,
+    comparisons: BTreeMap<NodePrefix, Comparison>,
     wake_at: Time,
     rng: Rng,
     outputs: Vec<Output>,
@@ -58,7 +67,13 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     pub(crate) fn new(rng: Rng) -> Self {
-        Monitor { doubts: BTreeMap::new(), wake_at: Time::NEVER, rng, outputs: Vec::new() }
+        Monitor {
+            doubts: BTreeMap::new(),
+            comparisons: BTreeMap::new(),
+            wake_at: Time::NEVER,
+            rng,
+            outputs: Vec::new(),
+        }
     }
 
     /// What has come up since the last call, in order.
@@ -83,16 +98,38 @@ impl Monitor {
         self.wake_at = now;
     }
 
+    /// Compares the chosen paths to these members, which have relays, with the direct ones, once more; those to all
+    /// others not any longer.
+    pub(crate) fn compare(&mut self, members: &[NodePrefix]) {
+        self.comparisons.retain(|member, _| members.contains(member));
+        for to in members {
+            let tokens = [self.rng.u64(), self.rng.u64()];
+            let comparison = self.comparisons.entry(*to).and_modify(|comparison| comparison.go_on(tokens));
+            comparison.or_insert_with(|| Comparison::new(tokens));
+            for (way, token) in [Way::Chosen, Way::Direct].into_iter().zip(tokens) {
+                self.outputs.push(Output::Probe(*to, way, PathProbe { token, is_doubt: false }));
+            }
+        }
+    }
+
     /// Frames to a member take another path now, or none: what was to be found out about the former one does not
     /// matter any more.
     pub(crate) fn dismiss(&mut self, to: NodePrefix) {
         if let Some(doubt) = self.doubts.get_mut(&to) {
             doubt.end();
         }
+        self.comparisons.remove(&to);
     }
 
-    /// A member answers a probe.
-    pub(crate) fn handle_answer(&mut self, from: NodePrefix, answer: PathAnswer, now: Time) {
+    /// A member answers a probe. The chosen path to it is too bad if what is sent along it arrives more than `bar`
+    /// nanoseconds later than along the direct one.
+    pub(crate) fn handle_answer(&mut self, from: NodePrefix, answer: PathAnswer, bar: i64, now: Time) {
+        let comparison = self.comparisons.get_mut(&from);
+        if let Some(comparison) = comparison.filter(|comparison| comparison.has(answer.token)) {
+            let worse = comparison.arrived(answer.token, answer.received_at, bar, now);
+            self.outputs.extend(worse.map(|delay| Output::Worse(from, delay)));
+            return;
+        }
         let way = self.doubts.get_mut(&from).and_then(|doubt| Some((doubt.way(answer.token)?, doubt)));
         match way {
             Some((way, doubt)) => {
@@ -115,7 +152,7 @@ impl Monitor {
             loop {
                 match doubt.step(now) {
                     Step::Wait => break,
-                    Step::Probe(way) => self.outputs.push(Output::Probe(*to, way, doubt.probe(way))),
+                    Step::Probe(way, probe) => self.outputs.push(Output::Probe(*to, way, probe)),
                     Step::Fail => self.outputs.push(Output::Failed(*to)),
                 }
             }

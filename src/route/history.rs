@@ -27,6 +27,8 @@ pub enum PathCause {
     Failover,
     /// The operator has pinned the new path.
     Pinned,
+    /// The former path was found to be worse, end to end, than its links and relays say.
+    Guard,
 }
 
 impl fmt::Display for PathCause {
@@ -37,6 +39,7 @@ impl fmt::Display for PathCause {
             PathCause::DirectAsGood => "as direct is as good again",
             PathCause::Dead => "as the former one is dead",
             PathCause::Pinned => "which is pinned",
+            PathCause::Guard => "as the former one is worse than it seemed",
             PathCause::Failover => "the backup, as the former one has failed",
         })
     }

@@ -9,11 +9,13 @@ mod bulk;
 mod candidates;
 mod cost;
 mod dijkstra;
+mod distrust;
 mod estimate;
 mod graph;
 mod history;
 mod hysteresis;
 mod load;
+mod outcome;
 mod path;
 mod policy;
 mod table;
@@ -31,6 +33,7 @@ pub(crate) use candidates::{Candidate, Standing};
 use cost::Charges;
 pub(crate) use cost::{Cost, Database};
 use dijkstra::{Hops, Reach};
+use distrust::Distrust;
 pub use estimate::Estimate;
 use graph::Edge;
 use history::History;
@@ -38,41 +41,12 @@ pub(crate) use history::PastChange;
 pub use history::PathCause;
 use hysteresis::{Bar, Comparison, HOLD_DOWN, Penalties, YOUTH, is_clearly_lower_now};
 use load::{FULL_CHARGE, LEAVE_WITHIN, has_full_relay, has_overloaded_relay, is_full};
+pub(crate) use outcome::{Change, Failover, Selection};
 pub(crate) use path::Path;
 pub(crate) use policy::Policy;
 pub(crate) use table::KnownLink;
 use table::Table;
 pub(crate) use trust::correction;
-
-/// The path to a member is another one now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) to: NodePrefix,
-    pub(crate) cause: PathCause,
-}
-
-/// What a choice of paths brought.
-#[derive(Debug)]
-pub(crate) struct Selection {
-    pub(crate) changes: Vec<Change>,
-    /// Members that no links lead to, by however many relays.
-    pub(crate) unreachable: Vec<NodePrefix>,
-    /// Some path for bulk traffic is another one now.
-    pub(crate) has_other_bulk: bool,
-    /// When paths are to be chosen anew even if no latency changes.
-    pub(crate) again_at: Time,
-}
-
-/// What the loss of a link or a member led to.
-#[derive(Debug, Default)]
-pub(crate) struct Failover {
-    /// The paths that have changed to their backups.
-    pub(crate) changes: Vec<Change>,
-    /// Some path for bulk traffic is lost: it takes that of all others.
-    pub(crate) has_lost_bulk: bool,
-    /// Some path had no backup: paths are to be chosen anew at once.
-    pub(crate) is_urgent: bool,
-}
 
 /// Where a choice stands between two selections.
 #[derive(Debug)]
@@ -124,6 +98,7 @@ pub(crate) struct Router {
     charges: Charges,
     choices: BTreeMap<NodePrefix, Choice>,
     penalties: Penalties,
+    distrust: Distrust,
     rng: Rng,
     /// Bulk traffic has paths of its own.
     has_bulk: bool,
@@ -137,6 +112,7 @@ impl Router {
             charges: Charges { relay, policy },
             choices: BTreeMap::new(),
             penalties: Penalties::default(),
+            distrust: Distrust::default(),
             rng,
             has_bulk: false,
         }
@@ -197,6 +173,12 @@ impl Router {
         self.penalties.add(to, path, excess, now, until);
     }
 
+    /// A path to a member was found to be worse, end to end, than its links say: it counts as dearer by `excess`
+    /// nanoseconds for a minute, and for longer each time.
+    pub(crate) fn distrust(&mut self, to: NodePrefix, path: Path, excess: i64, now: Time) {
+        self.distrust.add(to, path, excess, now);
+    }
+
     /// The path to a member is in doubt: frames take the backup from now on, if there is one that is up.
     pub(crate) fn failover(&mut self, to: NodePrefix, database: &impl Database, now: Time) -> Option<Change> {
         let choice = self.choices.get_mut(&to)?;
@@ -222,6 +204,7 @@ impl Router {
     pub(crate) fn remove(&mut self, member: NodePrefix, database: &impl Database, now: Time) -> Failover {
         self.choices.remove(&member);
         self.penalties.remove(member);
+        self.distrust.remove(member);
         let failover = self.lose(|path| path.hops().contains(&member), database, now);
         for choice in self.choices.values_mut() {
             choice.lowest.take_if(|path| path.hops().contains(&member));
@@ -264,6 +247,7 @@ impl Router {
         now: Time,
     ) -> Selection {
         self.penalties.expire(now);
+        self.distrust.expire(now);
         let mut selection = Selection {
             changes: Vec::new(),
             unreachable: Vec::new(),
@@ -300,7 +284,8 @@ impl Router {
                 selection.again_at = selection.again_at.min(choice.old_at(now));
             }
         }
-        selection.again_at = selection.again_at.min(self.penalties.next_end());
+        selection.again_at =
+            selection.again_at.min(self.penalties.next_end()).min(self.distrust.next_end(now));
         let chosen: Vec<_> = nodes.iter().map(|to| self.hops(*to, &table)).collect();
         for (to, backup) in nodes.iter().zip(backup::backups(&edges, source, &chosen)) {
             if let Some(choice) = self.choices.get_mut(to) {
@@ -433,7 +418,9 @@ impl Router {
 
     /// What a path counts for: its cost, and what is held against it.
     fn assess(&self, to: NodePrefix, path: &Path, database: &impl Database, now: Time) -> Option<Cost> {
-        Some(self.cost(path, database)?.charged(self.penalties.of(to, path, now)))
+        let held =
+            self.penalties.of(to, path, now).saturating_add(self.distrust.of(to, path, now).unwrap_or(0));
+        Some(self.cost(path, database)?.charged(held))
     }
 
     /// The best of the paths that may be changed to: the lowest one, but perhaps something is held against it, so
@@ -483,9 +470,11 @@ impl Router {
         let is_better = |(path, cost): &(Path, Cost)| {
             bar.compare(*cost) == Comparison::Better && !has_full_relay(path, database)
         };
+        let is_distrusted = self.distrust.of(to, present, now).is_some();
+        let cause = |usual| if is_distrusted { PathCause::Guard } else { usual };
         let change = match best.filter(is_better) {
-            Some((path, _)) => Some((path, PathCause::Better)),
-            None => direct.map(|_| (Path::direct(to), PathCause::DirectAsGood)),
+            Some((path, _)) => Some((path, cause(PathCause::Better))),
+            None => direct.map(|_| (Path::direct(to), cause(PathCause::DirectAsGood))),
         };
         Decision { bar: Some(bar), is_pinned: false, change }
     }

@@ -110,6 +110,24 @@ fn an_engine_relays_between_peers() {
 }
 
 #[test]
+fn path_probes_are_answered_the_way_they_came() {
+    for kind in KINDS {
+        let mut net = Net::joined(kind, 2);
+        let (engine, relay) = (net.engine_prefix(), net.peers[1].prefix());
+        for (token, relays) in [(1, vec![]), (2, vec![relay])] {
+            let relayed = net.peers[1].relayed;
+            net.peers[0].send_control(engine, &relays, &Message::PathProbe { token, is_doubt: false });
+            net.run(10);
+            let is_answer =
+                |message: &Message| matches!(message, Message::PathAnswer { token: t, .. } if *t == token);
+            assert!(net.heard(0).any(is_answer), "{kind:?}: {:?}", net.drops());
+            assert_eq!(net.peers[1].relayed - relayed, 2 * relays.len(), "there and back");
+        }
+        assert_eq!(net.drops(), [].into());
+    }
+}
+
+#[test]
 fn an_engine_sends_through_a_peer() {
     for kind in KINDS {
         let mut net = Net::joined(kind, 2);

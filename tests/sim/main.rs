@@ -8,6 +8,7 @@ mod explain;
 mod failover;
 mod faults;
 mod forwarding;
+mod guard;
 mod hostile;
 mod hosts;
 mod links;
