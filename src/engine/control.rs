@@ -373,6 +373,9 @@ impl Control {
         self.connections.insert(prefix, Connection { slot, incarnation, activity });
         self.sessions.set_member(prefix, true);
         self.latency.add(prefix, incarnation, now);
+        if self.sessions.proven_address(prefix).is_some() {
+            self.latency.prove(prefix);
+        }
         self.hosts.add(prefix);
         self.select_soon(now);
         self.outbox.events.push(Event::MemberJoined { id, name, locator });

@@ -168,7 +168,7 @@ pub enum Verdict {
         estimate: Estimate,
     },
     /// It costs less than the chosen path on both estimates, but not by more than the hysteresis: 0.5 ms, half of the
-    /// jitter of both paths, and a twentieth or, once the chosen path is 30 s old, a hundredth.
+    /// jitter of both paths if that is less than a fifth of the cost, and a twentieth or, once the chosen path is 30 s old, a hundredth.
     WithinHysteresis {
         /// On which estimate it does not.
         estimate: Estimate,

@@ -32,8 +32,9 @@ impl Precision {
 /// A link is also advertised anew when its loss moves by ten points of a hundred: less cannot be told
 /// from chance in 30 s of probes, and an entry that follows chance makes paths flap.
 const MOVED_LOSS: u8 = 26;
-/// A deviation is advertised anew when it doubles, or falls to nothing, and moves by 0.25 ms at least.
-const MOVED_JITTER_US: u32 = 250;
+/// A deviation is advertised anew when it is four times as much or a quarter, and has moved by this at least: it is known by
+/// few samples.
+const MOVED_JITTER_US: u32 = 500;
 
 /// A load is advertised anew when it moves by a sixteenth of what the node can relay, a delay when it moves by a
 /// quarter and 50 us.
@@ -149,6 +150,11 @@ impl OwnRow {
     }
 }
 
+/// True if a deviation has moved to four times as much, or to a quarter.
+fn has_other_jitter(from_us: u32, to_us: u32) -> bool {
+    from_us.abs_diff(to_us) > (from_us.max(to_us) / 4 * 3).max(MOVED_JITTER_US)
+}
+
 fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Precision) -> bool {
     match (from, to) {
         (None, None) => false,
@@ -156,7 +162,7 @@ fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Prec
             let chance = 2 * from.jitter_us.max(to.jitter_us);
             precision.has_moved(from.fast_us, to.fast_us, chance)
                 || precision.has_moved(from.slow_us, to.slow_us, 0)
-                || from.jitter_us.abs_diff(to.jitter_us) > from.jitter_us.max(MOVED_JITTER_US)
+                || has_other_jitter(from.jitter_us, to.jitter_us)
                 || from.loss.abs_diff(to.loss) >= MOVED_LOSS
         }
         (None, Some(_)) | (Some(_), None) => true,

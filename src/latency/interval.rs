@@ -10,10 +10,7 @@ const FEW: u32 = 14;
 const SELDOM: u32 = 15;
 /// No link is probed more seldom than this.
 const LONGEST: Duration = Duration::from_secs(100);
-/// Where there are few members, times that have moved are told once in so many intervals: a message to each member
-/// costs as much as a probe of each link.
-const ROUND: u32 = 4;
-/// They are told once in so many intervals at least.
+/// Times that have moved are told once in so many intervals of few members at least.
 const ROUND_MAX: u32 = 30;
 /// Where there are few members, the own row is told with fine precision so often.
 const FINE: Duration = Duration::from_secs(60);
@@ -35,15 +32,14 @@ impl Intervals {
     /// For a node that knows `members` and probes at `interval` where there are few.
     pub(super) fn new(interval: Duration, members: usize) -> Self {
         let members = u32::try_from(members).unwrap_or(u32::MAX).max(FEW);
-        let times =
-            |by: u32, most: u32| interval.saturating_mul(members.saturating_mul(by).min(FEW * most)) / FEW;
+        let times = |most: u32| interval.saturating_mul(members.min(FEW * most)) / FEW;
         // Each entry is told to each member: the square of their number keeps the cost the same.
         let members = u64::from(members);
         let fine = FINE.as_secs().saturating_mul(members * members) / u64::from(FEW * FEW);
         Intervals {
             used: interval,
-            idle: times(1, SELDOM).min(LONGEST).max(interval),
-            round: times(ROUND, ROUND_MAX),
+            idle: times(SELDOM).min(LONGEST).max(interval),
+            round: times(ROUND_MAX),
             fine: Duration::from_secs(fine),
         }
     }

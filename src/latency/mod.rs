@@ -36,6 +36,8 @@ const REMIND_DELAY: Duration = Duration::from_millis(500);
 const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 /// A member is sent what it asks of the own row no more often than this.
 const ROW_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
+/// The interval of probes while the other end has not proven where it is: a challenge is repeated after as long.
+const UNPROVEN_INTERVAL: Duration = Duration::from_millis(400);
 /// A link counts as used for so long after frames have taken it.
 const USED_FOR: Duration = Duration::from_secs(10);
 /// When a member says that its link to a node is down, others probe theirs within this, and not all at a time.
@@ -73,6 +75,9 @@ struct Peer {
     /// Tells the lives of the peer apart.
     life: u16,
     link: Link,
+    /// It has proven where it is: only then is anything relayed to it, so that its first proof is hurried. It is asked for
+    /// one, again if need be, when it is heard.
+    is_proven: bool,
     row: OtherRow,
     /// The highest version of its row that was heard of.
     newest_version: u64,
@@ -100,6 +105,16 @@ impl Peer {
         if heard_at.is_none_or(|at| now.since(at) >= RUMOUR_HEARD) {
             self.link.check(now);
         }
+    }
+
+    /// How often the link is probed.
+    fn pace(&self, intervals: &Intervals, now: Time) -> Pace {
+        let interval = match self.is_proven {
+            false => intervals.used.min(UNPROVEN_INTERVAL),
+            true if now < self.used_until => intervals.used,
+            true => intervals.idle,
+        };
+        Pace { interval, shortest: intervals.used }
     }
 
     /// True if a part of its row has got lost or is still on its way.
@@ -180,6 +195,7 @@ impl Latency {
             Peer {
                 life,
                 link,
+                is_proven: false,
                 row,
                 newest_version: 0,
                 used_until: Time::ZERO,
@@ -269,9 +285,16 @@ impl Latency {
     pub(crate) fn mark_used(&mut self, peer: NodePrefix, now: Time) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.used_until = now + USED_FOR;
-            peer.link.hurry(now, pace(&self.intervals, peer.used_until, now));
+            peer.link.hurry(now, peer.pace(&self.intervals, now));
             let deadline = peer.link.deadline();
             self.wake_by(deadline);
+        }
+    }
+
+    /// A member has proven where it is.
+    pub(crate) fn prove(&mut self, peer: NodePrefix) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.is_proven = true;
         }
     }
 
@@ -298,7 +321,7 @@ impl Latency {
     pub(crate) fn handle_probe(&mut self, from: NodePrefix, stamps: Stamps, received_at: Time) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let was_up = peer.link.state() == LinkState::Up;
-        let pace = pace(&self.intervals, peer.used_until, received_at);
+        let pace = peer.pace(&self.intervals, received_at);
         let is_answer = peer.link.receive(stamps, received_at, pace);
         let deadline = peer.link.deadline();
         self.wake_by(deadline);
@@ -373,7 +396,7 @@ impl Latency {
             if now >= peer.check_at {
                 peer.heed_rumour(now);
             }
-            match peer.link.step(now, pace(&self.intervals, peer.used_until, now), &mut self.rng) {
+            match peer.link.step(now, peer.pace(&self.intervals, now), &mut self.rng) {
                 Step::Wait => {}
                 Step::Probe(stamps) => {
                     self.outputs.push(Output::Probe(*prefix, stamps));
@@ -456,12 +479,6 @@ impl Latency {
     fn wake_by(&mut self, at: Time) {
         self.wake_at = self.wake_at.min(at);
     }
-}
-
-/// How often a link is probed that counts as used until `used_until`.
-fn pace(intervals: &Intervals, used_until: Time, now: Time) -> Pace {
-    let interval = if now < used_until { intervals.used } else { intervals.idle };
-    Pace { interval, shortest: intervals.used }
 }
 
 fn row_entry(target: NodePrefix, life: u16, link: Option<LinkLatency>) -> RowEntry {

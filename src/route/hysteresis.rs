@@ -25,6 +25,8 @@ const SHARE_OLD: i64 = 100;
 /// Nor for one that is better by less than this part of the deviations of all links of the two: so far the averages stray
 /// from the truth.
 const JITTER_PART: i64 = 2;
+/// But for one that is better by a fifth: deviations are large after a single answer that came late.
+const NOISE_SHARE: i64 = 5;
 /// When a path is no longer young.
 pub(super) const YOUTH: Duration = Duration::from_secs(30);
 
@@ -78,6 +80,7 @@ impl Bar {
     fn gaps(self, candidate: Cost) -> (i64, i64) {
         let noise = (candidate.jitter + self.cost.jitter) / JITTER_PART;
         let gap = |candidate: i64, bar: i64| {
+            let noise = noise.min(bar / NOISE_SHARE);
             let hysteresis = HYSTERESIS.max(noise).max(bar / self.share);
             candidate.saturating_add(hysteresis).saturating_sub(bar)
         };

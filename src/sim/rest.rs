@@ -282,19 +282,30 @@ fn costs(
     let mut costs = vec![vec![None; index.len()]; index.len()];
     for link in &status.latency {
         let Some((&from, &to)) = index.get(&link.from).zip(index.get(&link.to)) else { continue };
-        costs[from][to] = rtt(link).map(|rtt| nanos(rtt) + loss_ns(link.loss));
+        let other_end = status.latency.iter().find(|other| (other.from, other.to) == (link.to, link.from));
+        let believed = believed(*link, other_end);
+        costs[from][to] = rtt(&believed).map(|rtt| nanos(rtt) + loss_ns(link.loss));
     }
     costs
 }
 
-/// What the loss of a link costs: -ln(1 - p) of 200 ms, the time after which senders usually repeat; nothing below a
-/// tenth.
-fn loss_ns(loss: u8) -> u64 {
-    if loss < 26 {
-        return 0;
+/// A link as others take it: where its other end has measured a time that is higher by a quarter and 5 ms, that counts.
+fn believed(link: LinkStatus, other_end: Option<&LinkStatus>) -> LinkStatus {
+    let times = link.slow.zip(other_end.and_then(|other| other.slow));
+    match (times, other_end) {
+        (Some((here, there)), Some(other)) if there > here + here / 4 + Duration::from_millis(5) => {
+            LinkStatus { fast: link.fast.max(other.fast), slow: Some(there), ..link }
+        }
+        _ => link,
     }
-    let kept: f64 = 1.0 - f64::from(loss.min(254)) / 255.0;
-    (-kept.ln() * 200e6) as u64
+}
+
+/// What the loss of a link costs: -ln(1 - p) of 200 ms, the time after which senders usually repeat, where p is what is lost
+/// beyond two standard deviations of a hundred probes.
+fn loss_ns(loss: u8) -> u64 {
+    let share = f64::from(loss.min(254)) / 255.0;
+    let lost = (share - 2.0 * (share * (1.0 - share) / 100.0).sqrt()).max(0.0);
+    (-(1.0 - lost).ln() * 200e6) as u64
 }
 
 /// How much better another path must be: 0.5 ms and 5 %.

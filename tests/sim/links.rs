@@ -182,10 +182,16 @@ fn a_joiner_that_reaches_one_member_drops_nobody_before_it_has_the_rows_of_all()
         for site in 1..4 {
             change(&mut world, site - 1, site, |link| Link { loss: 0.1, ..link });
         }
+        let joined_at = world.now();
         world.start(4);
         world.run_for(secs(20))?;
-        let has_lost = |event: &Event| matches!(event, Event::LinkDown { id } if *id == world.config(3).id());
-        let is_cut_off = when(&world, 4, Time::ZERO, has_lost).is_some();
+        // Chance may take all probes of a link for a while; then nobody reaches who is behind it.
+        let has_lost = |site: usize, next: usize| {
+            let is_loss =
+                |event: &Event| matches!(event, Event::LinkDown { id } if *id == world.config(next).id());
+            when(&world, site, joined_at, is_loss).is_some()
+        };
+        let is_cut_off = (1..5).any(|site| has_lost(site, site - 1) || has_lost(site - 1, site));
         assert!(is_cut_off || failures(&world, 4) == 0, "seed {seed}");
     }
     Ok(())
@@ -233,7 +239,8 @@ fn a_node_that_slept_is_a_member_again_within_a_probe_round() -> Outcome {
             let rtt = member(&world, at, of).and_then(|member| member.rtt);
             assert!(rtt.is_none_or(|rtt| rtt <= secs(3)), "{rtt:?} from {at} to {of} after {seconds} s");
         }
-        world.settle(secs(5))?;
+        // What it took for round-trip times while it woke has to fade from the slow averages.
+        world.settle(secs(120))?;
         world.check_at_rest()?;
     }
     Ok(())
