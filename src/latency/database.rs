@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::latency::offset::{Line, wrap};
 use crate::node::NodePrefix;
-use crate::wire::latency::{LinkLatency, Row, RowEntry, Transit};
+use crate::time::Time;
+use crate::wire::latency::{LinkLatency, OFFSET_MODULUS, Row, RowEntry, Transit};
 
 /// How much a time must move to be advertised anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +43,23 @@ const MOVED_JITTER_US: u32 = 500;
 const MOVED_LOAD: u8 = 16;
 const MOVED_DELAY_US: u16 = 50;
 
+/// An entry of the own row.
+#[derive(Debug)]
+struct Advertised {
+    /// The version of the row that brought it.
+    version: u64,
+    /// Without an offset.
+    entry: RowEntry,
+    /// The offset that it is sent with, as that is then.
+    offset: Option<Line>,
+}
+
 /// The row of this node, as advertised.
 #[derive(Debug)]
 pub(crate) struct OwnRow {
     version: u64,
     transit: Option<Transit>,
-    entries: BTreeMap<NodePrefix, (u64, RowEntry)>,
+    entries: BTreeMap<NodePrefix, Advertised>,
 }
 
 impl Default for OwnRow {
@@ -63,7 +76,7 @@ impl OwnRow {
 
     /// All entries, by target.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &RowEntry> {
-        self.entries.values().map(|(_, entry)| entry)
+        self.entries.values().map(|advertised| &advertised.entry)
     }
 
     /// What is advertised of this node as a relay.
@@ -89,29 +102,43 @@ impl OwnRow {
 
     /// What is advertised for the link to this life of `target`.
     pub(crate) fn get(&self, target: NodePrefix, life: u16) -> Option<Option<LinkLatency>> {
-        self.entries.get(&target).filter(|(_, entry)| entry.life == life).map(|(_, entry)| entry.link)
+        self.advertised(target, life).map(|advertised| advertised.entry.link)
     }
 
-    /// Takes a measurement; true if it differs from what is advertised by enough to say so. What is kept is what
+    fn advertised(&self, target: NodePrefix, life: u16) -> Option<&Advertised> {
+        self.entries.get(&target).filter(|advertised| advertised.entry.life == life)
+    }
+
+    /// Takes a measurement at `now`; true if it differs from what is advertised by enough to say so. What is kept is what
     /// others read of it, so that all nodes have the same.
-    pub(crate) fn set(&mut self, mut entry: RowEntry, precision: Precision) -> bool {
+    pub(crate) fn set(
+        &mut self,
+        mut entry: RowEntry,
+        offset: Option<Line>,
+        precision: Precision,
+        now: Time,
+    ) -> bool {
         entry.link = entry.link.map(LinkLatency::as_written);
-        let advertised = self.get(entry.target, entry.life);
-        if advertised.is_some_and(|advertised| !has_moved(advertised, entry.link, precision)) {
+        let is_known = self.advertised(entry.target, entry.life).is_some_and(|advertised| {
+            let offsets = (advertised.offset, offset);
+            !has_moved(advertised.entry.link, entry.link, precision)
+                && !entry.link.is_some_and(|link| has_offset_moved(offsets, link, precision, now))
+        });
+        if is_known {
             return false;
         }
         self.version += 1;
-        self.entries.insert(entry.target, (self.version, entry));
+        self.entries.insert(entry.target, Advertised { version: self.version, entry, offset });
         true
     }
 
     /// Says that the link to a node that is gone is down; true if that is news. The entry stays: a reader that has
     /// missed the news must still find it.
     pub(crate) fn withdraw(&mut self, target: NodePrefix) -> bool {
-        let up = self.entries.get_mut(&target).filter(|(_, entry)| entry.link.is_some());
-        let Some((version, entry)) = up else { return false };
+        let up = self.entries.get_mut(&target).filter(|advertised| advertised.entry.link.is_some());
+        let Some(advertised) = up else { return false };
         self.version += 1;
-        (*version, entry.link) = (self.version, None);
+        (advertised.version, advertised.entry.link, advertised.offset) = (self.version, None, None);
         true
     }
 
@@ -127,15 +154,21 @@ impl OwnRow {
         }
     }
 
-    /// Messages that take a reader from version `from` to the present one; none if it is there.
-    pub(crate) fn since(&self, from: u64) -> Vec<Row> {
-        let mut changed: Vec<_> = self.entries.values().filter(|(version, _)| *version > from).collect();
-        changed.sort_unstable_by_key(|(version, _)| version);
+    /// Messages that take a reader from version `from` to the present one, to be sent at `now`; none if it is there.
+    pub(crate) fn since(&self, from: u64, now: Time) -> Vec<Row> {
+        let mut changed: Vec<_> =
+            self.entries.values().filter(|advertised| advertised.version > from).collect();
+        changed.sort_unstable_by_key(|advertised| advertised.version);
         let mut rows: Vec<Row> = Vec::new();
         for part in changed.chunks(Row::MAX_ENTRIES) {
             let from = rows.last().map_or(from, |row| row.to);
-            let to = part.last().map_or(from, |(version, _)| *version);
-            let entries = part.iter().map(|(_, entry)| *entry).collect();
+            let to = part.last().map_or(from, |advertised| advertised.version);
+            let entry = |advertised: &&Advertised| {
+                let offset_us =
+                    advertised.offset.map(|line| line.at(now).rem_euclid(f64::from(OFFSET_MODULUS)) as u32);
+                RowEntry { offset_us, ..advertised.entry }
+            };
+            let entries = part.iter().map(entry).collect();
             rows.push(Row { from, to, transit: self.transit, entries });
         }
         // Versions whose entries are gone end the log too.
@@ -169,6 +202,19 @@ fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Prec
     }
 }
 
+/// True if the offset is no longer what a reader makes of the one it was told: on the scale of round-trip times, as skews
+/// are.
+fn has_offset_moved(
+    (from, to): (Option<Line>, Option<Line>),
+    link: LinkLatency,
+    precision: Precision,
+    now: Time,
+) -> bool {
+    let Some((from, to)) = from.zip(to) else { return from.is_some() != to.is_some() };
+    let moved = 2.0 * wrap(to.at(now) - from.at(now), f64::from(OFFSET_MODULUS)).abs();
+    precision.has_moved(link.slow_us, link.slow_us.saturating_add(moved as u32), 2 * link.jitter_us)
+}
+
 /// What applying a message to a row led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
@@ -185,7 +231,8 @@ pub(crate) enum Applied {
 pub(crate) struct OtherRow {
     version: u64,
     transit: Option<Transit>,
-    entries: BTreeMap<NodePrefix, RowEntry>,
+    /// With when they came.
+    entries: BTreeMap<NodePrefix, (RowEntry, Time)>,
 }
 
 impl Default for OtherRow {
@@ -205,26 +252,27 @@ impl OtherRow {
         self.version
     }
 
-    /// All entries, by target.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &RowEntry> {
+    /// All entries, by target, with when they came.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &(RowEntry, Time)> {
         self.entries.values()
     }
 
-    /// The entry for the link to this life of `target`.
-    pub(crate) fn get(&self, target: NodePrefix, life: u16) -> Option<Option<LinkLatency>> {
-        self.entries.get(&target).filter(|entry| entry.life == life).map(|entry| entry.link)
+    /// The entry for this life of `target`, and when it came.
+    pub(crate) fn get(&self, target: NodePrefix, life: u16) -> Option<&(RowEntry, Time)> {
+        self.entries.get(&target).filter(|(entry, _)| entry.life == life)
     }
 
     /// The link to whatever life of `target` was measured last, if it is up.
     pub(crate) fn latest(&self, target: NodePrefix) -> Option<LinkLatency> {
-        self.entries.get(&target)?.link
+        self.entries.get(&target)?.0.link
     }
 
-    /// Takes a part of the row. Holds at most `capacity` entries; when they are used up, those of targets
+    /// Takes a part of the row that came at `now`. Holds at most `capacity` entries; when they are used up, those of targets
     /// that are not members give way.
     pub(crate) fn apply(
         &mut self,
         row: Row,
+        now: Time,
         capacity: usize,
         is_member: impl Fn(NodePrefix) -> bool,
     ) -> Applied {
@@ -241,7 +289,7 @@ impl OtherRow {
                 self.entries.retain(|target, _| is_member(*target));
             }
             if self.entries.len() < capacity || self.entries.contains_key(&entry.target) {
-                self.entries.insert(entry.target, entry);
+                self.entries.insert(entry.target, (entry, now));
             }
         }
         Applied::Changed
@@ -252,6 +300,8 @@ impl OtherRow {
 mod tests {
     use super::*;
 
+    const NOW: Time = Time::ZERO;
+
     fn link(us: u32) -> Option<LinkLatency> {
         Some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })
     }
@@ -260,93 +310,100 @@ mod tests {
         RowEntry { target: NodePrefix(target), life: 1, link, offset_us: None }
     }
 
+    fn read(row: &OtherRow, target: u64) -> Option<Option<LinkLatency>> {
+        row.get(NodePrefix(target), 1).map(|(entry, _)| entry.link)
+    }
+
     #[test]
     fn small_movements_are_not_advertised() {
         let mut row = OwnRow::default();
         let target = 1;
-        assert!(row.set(entry(target, link(100_000)), Precision::Coarse));
-        assert!(!row.set(entry(target, link(104_900)), Precision::Coarse), "within 5 %");
-        assert!(row.set(entry(target, link(105_100)), Precision::Coarse));
-        assert!(row.set(entry(target, link(1_000)), Precision::Coarse));
-        assert!(!row.set(entry(target, link(1_450)), Precision::Coarse), "within 0.5 ms");
-        assert!(!row.set(entry(target, link(1_400)), Precision::Coarse));
-        assert!(row.set(entry(target, link(1_400)), Precision::Fine), "once in a while");
-        assert!(row.set(entry(target, None), Precision::Coarse));
-        assert!(!row.set(entry(target, None), Precision::Coarse));
+        assert!(row.set(entry(target, link(100_000)), None, Precision::Coarse, NOW));
+        assert!(!row.set(entry(target, link(104_900)), None, Precision::Coarse, NOW), "within 5 %");
+        assert!(row.set(entry(target, link(105_100)), None, Precision::Coarse, NOW));
+        assert!(row.set(entry(target, link(1_000)), None, Precision::Coarse, NOW));
+        assert!(!row.set(entry(target, link(1_450)), None, Precision::Coarse, NOW), "within 0.5 ms");
+        assert!(!row.set(entry(target, link(1_400)), None, Precision::Coarse, NOW));
+        assert!(row.set(entry(target, link(1_400)), None, Precision::Fine, NOW), "once in a while");
+        assert!(row.set(entry(target, None), None, Precision::Coarse, NOW));
+        assert!(!row.set(entry(target, None), None, Precision::Coarse, NOW));
     }
 
     #[test]
     fn a_lost_message_is_noticed_and_repaired_exactly() {
         let mut own = OwnRow::default();
         let mut other = OtherRow::default();
-        own.set(entry(1, link(1_000)), Precision::Coarse);
-        for row in own.since(0) {
-            assert_eq!(other.apply(row, 10, |_| true), Applied::Changed);
+        own.set(entry(1, link(1_000)), None, Precision::Coarse, NOW);
+        for row in own.since(0, NOW) {
+            assert_eq!(other.apply(row, NOW, 10, |_| true), Applied::Changed);
         }
-        own.set(entry(2, link(2_000)), Precision::Coarse);
+        own.set(entry(2, link(2_000)), None, Precision::Coarse, NOW);
         let lost_from = 1;
-        let _lost = own.since(lost_from);
-        own.set(entry(3, link(3_000)), Precision::Coarse);
-        let late = own.since(2);
-        assert_eq!(other.apply(late[0].clone(), 10, |_| true), Applied::Missing);
-        for row in own.since(1) {
-            other.apply(row, 10, |_| true);
+        let _lost = own.since(lost_from, NOW);
+        own.set(entry(3, link(3_000)), None, Precision::Coarse, NOW);
+        let late = own.since(2, NOW);
+        assert_eq!(other.apply(late[0].clone(), NOW, 10, |_| true), Applied::Missing);
+        for row in own.since(1, NOW) {
+            other.apply(row, NOW, 10, |_| true);
         }
         assert_eq!(other.version(), own.version());
-        assert_eq!(other.get(NodePrefix(2), 1), Some(link(2_000)));
-        assert_eq!(other.apply(late[0].clone(), 10, |_| true), Applied::Nothing);
+        assert_eq!(read(&other, 2), Some(link(2_000)));
+        assert_eq!(other.apply(late[0].clone(), NOW, 10, |_| true), Applied::Nothing);
     }
 
     #[test]
     fn loss_is_advertised_in_steps_that_chance_does_not_take() {
         let lossy = |loss| entry(1, Some(LinkLatency { loss, ..LinkLatency::default() }));
         let mut row = OwnRow::default();
-        row.set(lossy(0), Precision::Coarse);
-        assert!(!row.set(lossy(25), Precision::Coarse));
-        assert!(row.set(lossy(30), Precision::Coarse));
-        assert!(!row.set(lossy(10), Precision::Coarse) && !row.set(lossy(50), Precision::Coarse));
-        assert!(row.set(lossy(2), Precision::Coarse));
+        row.set(lossy(0), None, Precision::Coarse, NOW);
+        assert!(!row.set(lossy(25), None, Precision::Coarse, NOW));
+        assert!(row.set(lossy(30), None, Precision::Coarse, NOW));
+        assert!(
+            !row.set(lossy(10), None, Precision::Coarse, NOW)
+                && !row.set(lossy(50), None, Precision::Coarse, NOW)
+        );
+        assert!(row.set(lossy(2), None, Precision::Coarse, NOW));
     }
 
     #[test]
     fn who_missed_that_a_node_is_gone_still_learns_that_its_link_is_down() {
         let mut own = OwnRow::default();
         let mut other = OtherRow::default();
-        own.set(entry(1, link(1_000)), Precision::Coarse);
-        other.apply(own.since(0)[0].clone(), 10, |_| true);
+        own.set(entry(1, link(1_000)), None, Precision::Coarse, NOW);
+        other.apply(own.since(0, NOW)[0].clone(), NOW, 10, |_| true);
         own.withdraw(NodePrefix(1));
-        other.apply(own.since(other.version())[0].clone(), 10, |_| true);
-        assert_eq!(other.get(NodePrefix(1), 1), Some(None));
+        other.apply(own.since(other.version(), NOW)[0].clone(), NOW, 10, |_| true);
+        assert_eq!(read(&other, 1), Some(None));
     }
 
     #[test]
     fn a_long_row_is_split_and_its_parts_may_be_asked_for_again() {
         let mut own = OwnRow::default();
         for target in 0..500 {
-            own.set(entry(target, link(1_000 + target as u32)), Precision::Coarse);
+            own.set(entry(target, link(1_000 + target as u32)), None, Precision::Coarse, NOW);
         }
-        let rows = own.since(0);
+        let rows = own.since(0, NOW);
         assert!(rows.len() > 5 && rows.iter().all(|row| row.entries.len() <= Row::MAX_ENTRIES));
         let mut other = OtherRow::default();
         for row in rows.iter().take(2).cloned() {
-            other.apply(row, 1000, |_| true);
+            other.apply(row, NOW, 1000, |_| true);
         }
-        assert_eq!(other.apply(rows[3].clone(), 1000, |_| true), Applied::Missing);
-        for row in own.since(other.version()) {
-            other.apply(row, 1000, |_| true);
+        assert_eq!(other.apply(rows[3].clone(), NOW, 1000, |_| true), Applied::Missing);
+        for row in own.since(other.version(), NOW) {
+            other.apply(row, NOW, 1000, |_| true);
         }
-        assert!((0..500).all(|target| other.get(NodePrefix(target), 1) == own.get(NodePrefix(target), 1)));
+        assert!((0..500).all(|target| read(&other, target) == own.get(NodePrefix(target), 1)));
     }
 
     #[test]
     fn a_row_of_strangers_is_bounded_and_gives_way_to_members() {
         let entries = |targets: core::ops::Range<u64>| targets.map(|target| entry(target, link(1))).collect();
         let mut other = OtherRow::default();
-        other.apply(Row { from: 0, to: 60, transit: None, entries: entries(0..60) }, 10, |target| {
+        other.apply(Row { from: 0, to: 60, transit: None, entries: entries(0..60) }, NOW, 10, |target| {
             target.0 < 60
         });
         assert_eq!(other.entries.len(), 10);
-        other.apply(Row { from: 60, to: 70, transit: None, entries: entries(100..105) }, 10, |target| {
+        other.apply(Row { from: 60, to: 70, transit: None, entries: entries(100..105) }, NOW, 10, |target| {
             target.0 >= 100
         });
         assert_eq!(other.entries.len(), 5);
@@ -361,7 +418,7 @@ mod tests {
         assert!(!own.set_transit(busy(15, 50)), "too little to tell of");
         for transit in [busy(16, 0), busy(16, 51), None, busy(0, 0)] {
             assert!(own.set_transit(transit));
-            other.apply(own.since(other.version())[0].clone(), 10, |_| true);
+            other.apply(own.since(other.version(), NOW)[0].clone(), NOW, 10, |_| true);
             assert_eq!(other.transit(), transit);
         }
     }
@@ -369,10 +426,10 @@ mod tests {
     #[test]
     fn an_entry_for_a_former_life_says_nothing_of_the_present_one() {
         let mut own = OwnRow::default();
-        own.set(entry(1, link(10)), Precision::Coarse);
+        own.set(entry(1, link(10)), None, Precision::Coarse, NOW);
         assert_eq!(own.get(NodePrefix(1), 2), None);
         assert!(
-            own.set(RowEntry { life: 2, ..entry(1, link(10)) }, Precision::Coarse),
+            own.set(RowEntry { life: 2, ..entry(1, link(10)) }, None, Precision::Coarse, NOW),
             "the same time is news in another life"
         );
     }

@@ -10,6 +10,7 @@ use core::time::Duration;
 use arrayvec::ArrayVec;
 
 use crate::latency::estimator::Estimator;
+use crate::latency::offset::{Leg, Offset};
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::latency::{Echo, LinkLatency, Stamps};
@@ -36,6 +37,8 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(40);
 const SAMPLES_TO_ADVERTISE: u32 = 3;
 /// Own probes whose echo may still come.
 const REMEMBERED: usize = 8;
+/// So much longer than it was away a peer may have held a probe: its clock is faster. If it says more, that was set.
+const HELD_LONGER: Duration = Duration::from_millis(5);
 /// A probe sent up to so long before one that has arrived has been overtaken; one from longer ago, by its stamp, is of a
 /// clock that was set back.
 const OVERTAKEN_US: u64 = 3_000_000;
@@ -104,6 +107,7 @@ pub(crate) struct Link {
     sent: ArrayVec<Sent, REMEMBERED>,
     heard: Option<Heard>,
     estimator: Estimator,
+    offset: Offset,
 }
 
 impl Link {
@@ -119,6 +123,7 @@ impl Link {
             sent: ArrayVec::new(),
             heard: None,
             estimator: Estimator::default(),
+            offset: Offset::default(),
         }
     }
 
@@ -206,7 +211,7 @@ impl Link {
     /// The peer's probe arrived at `now`. True if it answers an own one: the link works in both directions.
     pub(crate) fn receive(&mut self, stamps: Stamps, now: Time, pace: Pace) -> bool {
         let latest = self.sent.last().copied();
-        let echoed = stamps.echo.and_then(|echo| self.take_sample(echo, now));
+        let echoed = stamps.echo.and_then(|echo| self.take_sample(echo, stamps.sent_us, now));
         let behind_us = |heard: Heard| heard.sent_us.wrapping_sub(stamps.sent_us) % Stamps::MODULUS;
         if self.heard.is_some_and(|heard| behind_us(heard) < OVERTAKEN_US) {
             return echoed.is_some();
@@ -231,20 +236,23 @@ impl Link {
         echoed.is_some()
     }
 
-    /// The peer had one of the own probes: gives when that was sent.
-    fn take_sample(&mut self, echo: Echo, now: Time) -> Option<Time> {
+    /// The peer had one of the own probes: gives when that was sent. On the peer's clock it was `sent_us` when it said so.
+    fn take_sample(&mut self, echo: Echo, sent_us: u64, now: Time) -> Option<Time> {
         let is_echoed = |sent: &&Sent| Stamps::of(sent.at) as u32 == echo.sent_us;
         let at = self.sent.iter().rev().find(is_echoed)?.at;
-        // A peer cannot have held the probe for longer than it was away.
-        let rtt = now.since(at).saturating_sub(Duration::from_micros(echo.held_us.into()));
+        let (away, held) = (now.since(at), Duration::from_micros(echo.held_us.into()));
+        let rtt = away.saturating_sub(held);
         // It was not on its way for so long: this node or the peer was asleep.
-        if rtt > TIMEOUT_MAX {
+        if rtt > TIMEOUT_MAX || held > away + HELD_LONGER {
             return None;
         }
         if self.state == LinkState::Down {
             self.estimator.restart();
+            self.offset = Offset::default();
         }
         self.state = LinkState::Up;
+        let ahead_us = sent_us.wrapping_sub(Stamps::of(now)) % Stamps::MODULUS;
+        self.offset.sample(ahead_us as f64 + rtt.as_secs_f64() * 5e5, rtt, now);
         self.estimator.sample(rtt, now);
         // The peer tells of the latest that has arrived: earlier ones have not.
         self.count_lost(at, now);
@@ -288,6 +296,12 @@ impl Link {
                 })
             }),
         }
+    }
+
+    /// What is known of the direction of the link and of the clock at its other end, while it is up.
+    pub(super) fn leg(&self) -> Option<Leg> {
+        let offset = self.offset.known().filter(|_| self.state == LinkState::Up)?;
+        Some(Leg { offset, rtt_us: micros(self.estimator.slow()) })
     }
 
     fn is_settled(&self) -> bool {

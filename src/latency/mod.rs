@@ -8,6 +8,7 @@ mod database;
 mod estimator;
 mod interval;
 mod link;
+mod offset;
 mod table;
 
 use core::time::Duration;
@@ -23,6 +24,7 @@ use crate::wire::latency::{LinkLatency, Row, RowEntry, Stamps, Transit};
 use database::{Applied, OtherRow, OwnRow, Precision};
 use interval::Intervals;
 use link::{Link, Pace, Step};
+use table::skewed;
 
 /// That a link is down is told after this, so that links that fall together are told together.
 const DOWN_DELAY: Duration = Duration::from_millis(10);
@@ -248,7 +250,9 @@ impl Latency {
             self.own_row.get(to, self.peers.get(&to)?.life)
         } else {
             let life = if to == self.own { self.life } else { self.peers.get(&to)?.life };
-            self.peers.get(&from)?.row.get(to, life)
+            let leg = |node: NodePrefix| self.peers.get(&node)?.link.leg();
+            let (entry, at) = self.peers.get(&from)?.row.get(to, life)?;
+            Some(skewed(entry, *at, || leg(from).zip(leg(to))))
         }
     }
 
@@ -256,7 +260,7 @@ impl Latency {
     /// `incarnation`, which need not be a member.
     pub(crate) fn is_linked(&self, from: NodePrefix, to: NodePrefix, incarnation: u64) -> bool {
         let row = self.peers.get(&from).map(|peer| &peer.row);
-        row.and_then(|row| row.get(to, life(incarnation))).flatten().is_some()
+        row.and_then(|row| row.get(to, life(incarnation))).is_some_and(|(entry, _)| entry.link.is_some())
     }
 
     /// The latency of the link from a member to a node that need not be one, in whatever life it was measured.
@@ -342,8 +346,8 @@ impl Latency {
         };
         let lost: Vec<NodePrefix> =
             row.entries.iter().filter(|entry| entry.link.is_none()).map(|entry| entry.target).collect();
-        let applied =
-            known.apply(row, self.capacity, |target| target == self.own || self.peers.contains_key(&target));
+        let applied = known
+            .apply(row, now, self.capacity, |target| target == self.own || self.peers.contains_key(&target));
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.row = known;
         }
@@ -381,7 +385,7 @@ impl Latency {
     pub(crate) fn handle_row_request(&mut self, from: NodePrefix, version: u64, now: Time) {
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| now >= peer.next_answer_at) else { return };
         peer.next_answer_at = now + ROW_ANSWER_INTERVAL;
-        for row in self.own_row.since(version) {
+        for row in self.own_row.since(version, now) {
             self.outputs.push(Output::Row(from, row));
         }
     }
@@ -418,9 +422,9 @@ impl Latency {
         if now >= self.round_at {
             self.round_at = now + self.rng.around(self.intervals.round);
             self.advertise_all(now);
-            self.tell();
+            self.tell(now);
         } else if now >= self.tell_at {
-            self.tell();
+            self.tell(now);
         }
         if now >= self.remind_at {
             self.remind_at = Time::NEVER;
@@ -431,9 +435,9 @@ impl Latency {
     }
 
     /// Tells all members what has changed in the own row.
-    fn tell(&mut self) {
+    fn tell(&mut self, now: Time) {
         self.tell_at = Time::NEVER;
-        let news = self.own_row.since(self.told_version);
+        let news = self.own_row.since(self.told_version, now);
         self.told_version = self.own_row.version();
         self.outputs.extend(news.into_iter().map(Output::RowToAll));
     }
@@ -448,7 +452,8 @@ impl Latency {
         };
         for (target, peer) in &self.peers {
             let entry = peer.link.advertisement().map(|link| row_entry(*target, peer.life, link));
-            if entry.is_some_and(|entry| self.own_row.set(entry, precision)) {
+            let offset = peer.link.leg().and_then(|leg| leg.offset.line());
+            if entry.is_some_and(|entry| self.own_row.set(entry, offset, precision, now)) {
                 self.outputs.push(Output::Changed);
             }
         }
@@ -461,7 +466,7 @@ impl Latency {
         if self.own_row.get(target, life).is_some_and(|known| known.is_some() == link.is_some()) {
             return;
         }
-        self.own_row.set(row_entry(target, life, link), Precision::Coarse);
+        self.own_row.set(row_entry(target, life, link), None, Precision::Coarse, now);
         let delay = if link.is_none() { DOWN_DELAY } else { UP_DELAY };
         self.tell_by(now + delay);
         self.outputs.push(Output::Changed);

@@ -1,8 +1,10 @@
 //! The latency database as who chooses paths wants it: all links between members at one moment.
 
 use crate::latency::Latency;
+use crate::latency::offset::{Leg, Told, skew_us};
 use crate::node::NodePrefix;
-use crate::wire::latency::{LinkLatency, RowEntry};
+use crate::time::Time;
+use crate::wire::latency::{LinkLatency, OFFSET_MODULUS, RowEntry};
 
 /// The whole latency database at one moment.
 #[derive(Debug)]
@@ -22,32 +24,54 @@ impl Latency {
         let own_at = lives.partition_point(|(peer, _)| *peer < self.own);
         lives.insert(own_at, (self.own, self.life));
         let mut entries = Vec::with_capacity(lives.len() * lives.len());
+        let legs: Vec<Option<Leg>> = lives.iter().map(|(node, _)| self.peers.get(node)?.link.leg()).collect();
         for (from, (node, _)) in lives.iter().enumerate() {
             if *node == self.own {
-                push_row(&mut entries, from, self.own_row.entries(), &lives);
+                let row = self.own_row.entries().map(|entry| (entry, Time::ZERO));
+                push_row(&mut entries, from, row, &lives, |_, entry, _| entry.link);
             } else if let Some(peer) = self.peers.get(node) {
-                push_row(&mut entries, from, peer.row.entries(), &lives);
+                let row = peer.row.entries().map(|(entry, at)| (entry, *at));
+                push_row(&mut entries, from, row, &lives, |to, entry, at| {
+                    skewed(entry, at, || legs[from].zip(legs[to]))
+                });
             }
         }
         Table { nodes: lives.into_iter().map(|(node, _)| node).collect(), entries }
     }
 }
 
-/// Appends those entries of a row whose targets are members in their present life. Both are in ascending
-/// order.
+/// What an entry of another node's row, which came at `at`, says here: with the skew that follows from the own links to
+/// both ends, if there are such.
+pub(super) fn skewed(
+    entry: &RowEntry,
+    at: Time,
+    legs: impl FnOnce() -> Option<(Leg, Leg)>,
+) -> Option<LinkLatency> {
+    let link = entry.link?;
+    let Some((offset_us, (to_begin, to_end))) = entry.offset_us.and_then(|us| Some((us, legs()?))) else {
+        return Some(link);
+    };
+    let LinkLatency { slow_us: rtt_us, jitter_us, .. } = link;
+    let told = Told { offset_us, modulus: OFFSET_MODULUS, at, rtt_us, jitter_us };
+    Some(LinkLatency { skew_us: skew_us(told, to_begin, to_end), ..link })
+}
+
+/// Appends those entries of a row, with when they came, whose targets are members in their present life, as `read` reads
+/// them. Both are in ascending order.
 fn push_row<'a>(
     out: &mut Vec<(usize, usize, Option<LinkLatency>)>,
     from: usize,
-    row: impl Iterator<Item = &'a RowEntry>,
+    row: impl Iterator<Item = (&'a RowEntry, Time)>,
     lives: &[(NodePrefix, u16)],
+    read: impl Fn(usize, &RowEntry, Time) -> Option<LinkLatency>,
 ) {
     let mut to = 0;
-    for entry in row {
+    for (entry, at) in row {
         while lives.get(to).is_some_and(|(node, _)| *node < entry.target) {
             to += 1;
         }
         if to != from && lives.get(to) == Some(&(entry.target, entry.life)) {
-            out.push((from, to, entry.link));
+            out.push((from, to, read(to, entry, at)));
         }
     }
 }

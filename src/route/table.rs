@@ -85,10 +85,10 @@ impl<'a> Table<'a> {
                 let Some((one, other)) = self.advertised(from, to).zip(self.advertised(to, from)) else {
                     continue;
                 };
-                if let Some(corrected) = correction(one, other) {
-                    self.corrected.insert((from, to), corrected);
-                } else if let Some(corrected) = correction(other, one) {
-                    self.corrected.insert((to, from), corrected);
+                let ends = [((from, to), one, other), ((to, from), other, one)];
+                for (ends, advertised, other_end) in ends {
+                    let corrected = correction(advertised, other_end);
+                    self.corrected.extend(corrected.map(|corrected| (ends, corrected)));
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Whom to believe of a link: both of its ends measure the same round-trip time, and who advertises much less than the
 //! other end, to draw traffic or by mistake, is not believed.
 //!
-//! A member that lies about all of its links gains nothing by it as long as the others do not.
+//! The same holds for the skews of its two directions, which are each other's opposite: what one end alone says of them
+//! does not count. A member that lies about all of its links gains nothing by it as long as the others do not.
 
 use crate::wire::latency::LinkLatency;
 
@@ -15,11 +16,16 @@ const TOLERANCE_SHARE: u32 = 4;
 pub(crate) fn correction(advertised: LinkLatency, other_end: LinkLatency) -> Option<LinkLatency> {
     let least = advertised.slow_us;
     let most = least.saturating_add((least / TOLERANCE_SHARE).saturating_add(TOLERANCE_US));
-    (other_end.slow_us > most).then(|| LinkLatency {
-        fast_us: advertised.fast_us.max(other_end.fast_us),
-        slow_us: other_end.slow_us,
-        ..advertised
-    })
+    let is_short = other_end.slow_us > most;
+    let disagreement = advertised.skew_us.saturating_add(other_end.skew_us);
+    let is_skewed = disagreement.unsigned_abs() > TOLERANCE_US;
+    let (fast_us, slow_us) = if is_short {
+        (advertised.fast_us.max(other_end.fast_us), other_end.slow_us)
+    } else {
+        (advertised.fast_us, advertised.slow_us)
+    };
+    let skew_us = if is_skewed { 0 } else { advertised.skew_us };
+    (is_short || is_skewed).then_some(LinkLatency { fast_us, slow_us, skew_us, ..advertised })
 }
 
 #[cfg(test)]
@@ -33,5 +39,14 @@ mod tests {
         assert_eq!(correction(link(60_000, 50_000), link(1_000, 1_000)), None);
         assert_eq!(correction(link(40_000, 40_000), link(80_000, 54_000)), None, "it may be a queue");
         assert_eq!(correction(link(1_000, 1_000), link(6_000, 6_000)), None, "by less than 5 ms");
+    }
+
+    #[test]
+    fn a_skew_counts_if_the_other_end_says_the_opposite() {
+        let link = |skew_us| LinkLatency { skew_us, ..LinkLatency::default() };
+        assert_eq!(correction(link(-40_000), link(38_000)), None);
+        for other_end in [0, -40_000, 46_000] {
+            assert_eq!(correction(link(-40_000), link(other_end)), Some(link(0)));
+        }
     }
 }

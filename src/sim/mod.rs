@@ -24,6 +24,7 @@
 
 mod check;
 mod chosen;
+mod clock;
 mod dice;
 mod host;
 mod link;

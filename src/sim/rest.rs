@@ -97,9 +97,10 @@ impl World {
     }
 
     /// A path that costs more than the oracle's on the engine's own database by more than the hysteresis, on
-    /// both averages; or a member without any path although there is one.
+    /// both averages, and takes longer in its direction; or a member without any path although there is one.
     ///
-    /// The oracle takes the higher average of each link, so its path costs no more on either.
+    /// The oracle takes the higher average of each link, so its path costs no more on either. Engines compare
+    /// directions where they know them, and round trips where they do not: either will do.
     pub fn bad_path(&self) -> Option<Violation> {
         let sites = self.running();
         let index: BTreeMap<NodeId, usize> =
@@ -120,13 +121,31 @@ impl World {
                     let cost_ns = path.as_ref().and_then(|path| path_cost(links, charge_ns, path));
                     cost_ns.is_none_or(|cost_ns| best_ns + hysteresis_ns(cost_ns) < cost_ns)
                 };
-                if is_worse(fast) && is_worse(slow) {
+                if is_worse(fast) && is_worse(slow) && self.takes_longer(&sites, path.as_deref(), charge_ns) {
                     let detail = format!("best is {best_ns} ns: {member:?}");
                     return Some(self.violation_at(site, Rule::PathsNearOptimal, detail));
                 }
             }
         }
         None
+    }
+
+    /// True if a path, by places in `sites`, takes longer in its direction than the oracle's by more than the hysteresis
+    /// and what engines do not tell from symmetry.
+    fn takes_longer(&self, sites: &[usize], path: Option<&[usize]>, charge_ns: u64) -> bool {
+        let Some(path) = path else { return true };
+        let delays = self.true_delays();
+        // In round trips, as the charge for a relay is.
+        let cost = |from: usize, to: usize| delays[to][from].and(delays[from][to]).map(|delay| 2 * delay);
+        let costs: Costs =
+            sites.iter().map(|&from| sites.iter().map(|&to| cost(from, to)).collect()).collect();
+        let (from, to) = (path[0], path[path.len() - 1]);
+        let best_ns = lowest_costs(&costs, charge_ns, MAX_HOPS)[from][to];
+        let taken_ns = path_cost(&costs, charge_ns, path);
+        taken_ns.zip(best_ns).is_none_or(|(taken_ns, best_ns)| {
+            let slack_ns = hysteresis_ns(taken_ns) + SYMMETRY_NS * path.len() as u64;
+            best_ns + slack_ns < taken_ns
+        })
     }
 
     /// What a world at rest does not have: a disagreement, a wrong link, a bad path, or a lost host.
@@ -234,6 +253,9 @@ impl World {
         Violation { seed: self.seed(), at: self.now(), site: Some(site), rule, detail }
     }
 }
+
+/// Ways there and back that differ by less than this, at each end of a link, are as good as the same to engines.
+const SYMMETRY_NS: u64 = 1_000_000;
 
 /// What follows from one latency database; at rest all engines have the same.
 struct Judge {

@@ -4,7 +4,9 @@
 //! Knows neither the other sites nor the underlay.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
+use crate::sim::clock::Clock;
 use crate::sim::dice::Dice;
 use crate::{Config, Datagram, Engine, Event, Forwarder, Frame, Segment, Sink, Time};
 
@@ -55,6 +57,8 @@ pub(super) struct Site {
     pub(super) traffic: Traffic,
     /// Sites of different groups cannot reach each other.
     pub(super) group: usize,
+    /// By how much the clocks of its machines are faster than the world's, in parts of a billion.
+    drift_ppb: i64,
     /// What the socket holds for an engine that is asleep.
     inbox: Vec<(SocketAddr, Vec<u8>)>,
     machine: Option<Machine>,
@@ -65,8 +69,7 @@ pub(super) struct Site {
 struct Machine {
     engine: Engine,
     forwarder: Forwarder,
-    /// The engine's clock less the world's, in nanoseconds.
-    clock_offset_ns: u64,
+    clock: Clock,
 }
 
 /// What one call put out.
@@ -121,6 +124,7 @@ impl Site {
             alarm: Time::NEVER,
             traffic: Traffic::default(),
             group: 0,
+            drift_ppb: 0,
             inbox: Vec::new(),
             machine: None,
             dice,
@@ -137,10 +141,13 @@ impl Site {
     pub(super) fn power_on_as(&mut self, now: Time, incarnation: u64) {
         self.lives += 1;
         self.config.incarnation = incarnation;
-        let clock_offset_ns = self.dice.below(1 << 50);
-        let local_now = Time::from_nanos(now.as_nanos() + clock_offset_ns);
+        let local_now = Time::from_nanos(now.as_nanos() + self.dice.below(1 << 50));
         let engine = Engine::new(self.config.clone(), local_now).expect("the site's configuration is valid");
-        self.machine = Some(Machine { forwarder: engine.forwarder(), engine, clock_offset_ns });
+        self.machine = Some(Machine {
+            forwarder: engine.forwarder(),
+            engine,
+            clock: Clock::new(now, local_now, self.drift_ppb),
+        });
         self.state = SiteState::Running;
     }
 
@@ -171,8 +178,25 @@ impl Site {
 
     /// The instant `now` of the world on the engine's clock.
     pub(super) fn local(&self, now: Time) -> Time {
-        let offset_ns = self.machine.as_ref().map_or(0, |machine| machine.clock_offset_ns);
-        Time::from_nanos(now.as_nanos() + offset_ns)
+        self.machine.as_ref().map_or(now, |machine| machine.clock.local(now))
+    }
+
+    /// From now on the clocks of its machines are faster than the world's by so many parts of a billion.
+    pub(super) fn drift_clock(&mut self, now: Time, drift_ppb: i64) {
+        self.drift_ppb = drift_ppb;
+        self.change_clock(|clock| clock.drift(now, drift_ppb));
+    }
+
+    /// The clock of its machine is set forward.
+    pub(super) fn step_clock(&mut self, now: Time, by: Duration) {
+        self.change_clock(|clock| clock.step(now, by));
+    }
+
+    fn change_clock(&mut self, change: impl FnOnce(&mut Clock)) {
+        if let Some(machine) = &mut self.machine {
+            change(&mut machine.clock);
+            self.deadline = machine.clock.world(machine.engine.deadline());
+        }
     }
 
     /// Makes one call into the engine. `None` if the site is down or asleep.
@@ -194,10 +218,7 @@ impl Site {
         } else {
             DeadlineVerdict::Ahead
         };
-        self.deadline = match after {
-            Time::NEVER => Time::NEVER,
-            at => Time::from_nanos(at.as_nanos().saturating_sub(machine.clock_offset_ns)),
-        };
+        self.deadline = machine.clock.world(after);
         Some((outbox, verdict))
     }
 }

@@ -14,7 +14,7 @@ const DOWN: u16 = u16::MAX;
 /// Instead of an offset of clocks: it is not known. The offset that would be written so is written one lower.
 const NO_OFFSET: u32 = 1 << 23;
 /// Offsets of clocks are written modulo this, in microseconds: paths differ by less.
-const OFFSET_MODULUS: u32 = 1 << 24;
+pub(crate) const OFFSET_MODULUS: u32 = 1 << 24;
 /// Instead of load and delay: the node carries no transit.
 const NO_TRANSIT: (u8, u16) = (u8::MAX, u16::MAX);
 

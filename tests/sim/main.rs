@@ -14,6 +14,7 @@ mod hosts;
 mod links;
 mod membership;
 mod noise;
+mod oneway;
 mod partition;
 mod paths;
 mod policy;

@@ -81,6 +81,19 @@ impl World {
         }
     }
 
+    /// From now on the clock of the site's machine, and of later ones, is faster than the world's by so many parts of a
+    /// billion, or slower if that is negative.
+    pub fn drift_clock(&mut self, site: usize, drift_ppb: i32) {
+        self.sites[site].drift_clock(self.now, drift_ppb.into());
+        self.set_alarm(site);
+    }
+
+    /// The clock of the site's machine is set forward.
+    pub fn step_clock(&mut self, site: usize, by: Duration) {
+        self.sites[site].step_clock(self.now, by);
+        self.set_alarm(site);
+    }
+
     /// The site leaves; its socket stays open.
     pub fn leave(&mut self, site: usize) {
         if self.sites[site].state == SiteState::Running {
