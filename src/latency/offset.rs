@@ -35,8 +35,8 @@ const SAME_STEP: Duration = Duration::from_secs(100);
 /// Skews below this, in microseconds, are not told from symmetry.
 const LEAST_SKEW: f64 = 1_000.0;
 /// Nor those below five times the deviation of a skew, which is that of twice the offsets. Of many paths the lowest is
-/// taken, and so the one that is the furthest off: with two deviations jitter of 2 ms makes a tenth more paths change than
-/// round trips alone do (`leond simulate`).
+/// taken, and so the one that is the furthest off: with two deviations jitter of 2 ms makes paths change that round trips
+/// alone leave as they are (`leond simulate`).
 const NOISE: f64 = 10.0;
 
 /// An offset as it goes on in time while both clocks keep their rates.

@@ -40,8 +40,9 @@ pub(super) const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most questions that are out at a time.
 pub(super) const MAX_QUESTIONS: usize = 256;
-/// A member that no member reaches for this long has failed: time for the rows that know better to come.
-const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(500);
+/// A member that no member reaches for this long has failed: time for the rows that know better to come, and to be asked
+/// for once where they got lost with a link.
+const UNREACHABLE_TIMEOUT: Duration = Duration::from_millis(1200);
 /// A member that was heard so lately has not failed: it is reached by a way that the rows here do not show yet, as
 /// when it was met through a relay. Above the time between two of its messages in a small mesh.
 const SILENT_TIMEOUT: Duration = Duration::from_millis(2500);
