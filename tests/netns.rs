@@ -253,7 +253,8 @@ fn a_site_whose_address_changes_under_it_is_reached_again_within_two_seconds() {
         assert!(silence < ROAMED, "{ping:?}");
     }
     assert!(lost > 0, "nobody was told where Seoul is now");
-    seoul.takes(&["inagi", "fujisawa"]).expect("that is no reason to change the path");
+    // Frames went unanswered meanwhile, so the path was left; that is held against it for ten seconds.
+    settle_on_the_relay(&world);
 }
 
 #[test]
