@@ -66,6 +66,8 @@ static void start(int max_segments) {
         mesh_frame(&mesh, i, &frame);
         mesh_run(&mesh, 200 * MS);
     }
+    /* Frames go one way from now on: so long after the last ones came back nobody doubts the paths for that. */
+    mesh_run(&mesh, 20000 * MS);
     mesh_clear(&mesh);
     is_direct = true;
     delivered = relayed = 0;
