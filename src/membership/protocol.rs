@@ -119,10 +119,10 @@ impl Membership {
             self.outputs.push(Output::Unexpected);
             return;
         }
-        self.seed_question = Backoff::seeking(now + schedule::SEED_INTERVAL);
         self.silence_at = Time::NEVER;
         if self.phase == Phase::Fetching {
             self.phase = Phase::Announcing;
+            self.seed_question = Backoff::seeking(now + schedule::SEEK_INTERVAL);
             self.outputs.push(Output::ListFetched(from));
             self.announce_to(from, now);
         }

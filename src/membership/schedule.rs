@@ -24,8 +24,11 @@ const FETCH_INTERVAL: Duration = Duration::from_millis(250);
 const FETCH_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// A joiner that no seed has answered for this long says so: as long again as a handshake is tried for.
 pub(super) const SILENCE_LIMIT: Duration = Duration::from_secs(6);
-/// A member greets a seed that is not a member after this, for ever: one side of a partition may know only it.
-pub(super) const SEED_INTERVAL: Duration = Duration::from_secs(15);
+/// A member greets a seed that is not a member after this, and then after twice as long each time: it may have met
+/// another joiner first, and the seed has just started.
+pub(super) const SEEK_INTERVAL: Duration = Duration::from_secs(1);
+/// It never stops: one side of a partition may know only the seed.
+const SEEK_INTERVAL_MAX: Duration = Duration::from_secs(15);
 /// A failed member is contacted after this, and then after twice as long each time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
@@ -86,7 +89,7 @@ impl Backoff {
 
     /// For a member, from `at` on.
     pub(super) fn seeking(at: Time) -> Self {
-        Backoff { at, interval: SEED_INTERVAL, max: SEED_INTERVAL }
+        Backoff { at, interval: SEEK_INTERVAL, max: SEEK_INTERVAL_MAX }
     }
 
     /// True if the instant has come; it then moves on, `spread` being the interval with its jitter.

@@ -323,6 +323,19 @@ fn a_node_whose_seed_starts_later_joins_then() -> Outcome {
 }
 
 #[test]
+fn joiners_that_meet_each_other_before_their_seed_is_up_find_it_soon_after() -> Outcome {
+    let mut world = mesh(3, 20.0);
+    world.config_mut(2).seeds = vec![world.address(1)];
+    world.start(1);
+    world.start(2);
+    world.run_for(secs(1))?;
+    assert!(lists(&world, 1, 2) && lists(&world, 2, 1), "a mesh of two, without the seed");
+    world.start(0);
+    world.settle(secs(4))?;
+    world.check_at_rest()
+}
+
+#[test]
 fn all_nodes_may_have_all_nodes_as_seeds() -> Outcome {
     let mut world = mesh(5, 20.0);
     let all: Vec<_> = (0..5).map(|site| world.address(site)).collect();
@@ -389,7 +402,7 @@ fn a_name_that_was_taken_on_both_sides_of_a_partition_stays_where_it_is_and_both
     world.config_mut(0).seeds = vec![world.address(1)];
     world.partition(&[0, 1, 0, 1]);
     world.start_all()?;
-    world.run_for(secs(5))?;
+    world.run_for(secs(15))?;
     world.heal();
     world.run_for(secs(60))?;
     assert!(lists(&world, 0, 2) && !lists(&world, 0, 3));
