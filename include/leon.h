@@ -1774,6 +1774,31 @@ leon_status leon_engine_set_allowed(struct leon_engine *engine,
                                     leon_time now);
 
 /**
+ * Replaces what this node's paths are to be, whatever the latencies: pins, relays and links to avoid, and prices. It
+ * counts at once, and others know nothing of it; `leon_engine_explain` shows what has come of it.
+ *
+ * @param engine the engine
+ * @param format `LEON_FORMAT_TOML` or `LEON_FORMAT_JSON`
+ * @param text   the fields `pins`, `avoid` and `prices_us` of docs/config.md, UTF-8; one that is not set is empty, so
+ *               that an empty text in TOML asks for nothing in particular
+ * @param len    its length in bytes; may be 0
+ * @param now    the caller's clock
+ * @return `LEON_OK`; `LEON_E_CONFIG` if the text is no policy, and `leon_engine_last_error` says what is wrong and
+ *         where; or another error. After an error the former policy stays
+ * @thread any thread, at any time
+ * @reentrancy may be called from inside a callback; runs callbacks
+ * @ownership leon copies the text
+ * @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_UNSUPPORTED, LEON_E_TEXT, LEON_E_CONFIG, LEON_E_RANGE,
+ *         LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+ * @since 0.1
+ */
+leon_status leon_engine_set_policy(struct leon_engine *engine,
+                                   uint32_t format,
+                                   const char *text,
+                                   size_t len,
+                                   leon_time now);
+
+/**
  * Tells all members that a host is on the local network, for those who know: a virtual machine has started here, or
  * has come from elsewhere. Frames for the host then come here without one having been heard of it, and it is not
  * forgotten when it is silent. It stays announced until it is withdrawn or this node leaves; where several nodes

@@ -1,4 +1,4 @@
-//! A configuration as text: one schema in TOML and in JSON, described in `docs/config.md`.
+//! A configuration, or its policy alone, as text: one schema in TOML and in JSON, described in `docs/config.md`.
 //!
 //! The text holds keys. They are read where they stand, without a copy, and no error shows any part of the
 //! text but names of fields. Where the text comes from is unknown here.
@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::value::{List, Mode, Pin, Price, Switch, Value, without_text};
 use crate::config::{Bulk, Cipher, Config, Keys, PathPart, Policy, Security};
@@ -14,7 +15,7 @@ use crate::error::ConfigError;
 use crate::key::{NetworkKey, SecretKey};
 use crate::node::{NodeId, Segment};
 
-/// A text that is no configuration. Never holds a part of the text, but names of fields.
+/// A text that is no configuration or no policy. Never holds a part of the text, but names of fields.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {
@@ -65,14 +66,7 @@ impl Config {
     ///
     /// Says what is wrong and where, without showing the text.
     pub fn from_toml(text: &str, entropy: [u8; 32]) -> Result<Config, TextError> {
-        let malformed = |error: toml::de::Error| {
-            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
-            TextError::Malformed { line, column, message: without_text(error.message()) }
-        };
-        // Through the table: the errors of the short way hold a copy of the text.
-        let table = toml::de::DeTable::parse(text).map_err(malformed)?;
-        let fields = Fields::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)?;
-        fields.complete(entropy)
+        from_toml::<Fields>(text)?.complete(entropy)
     }
 
     /// Reads a configuration from JSON: one object with the fields that [`from_toml`](Config::from_toml) takes, null
@@ -82,20 +76,56 @@ impl Config {
     ///
     /// Says what is wrong and where, without showing the text.
     pub fn from_json(text: &str, entropy: [u8; 32]) -> Result<Config, TextError> {
-        let start = text.len() - text.trim_start().len();
-        if !text[start..].starts_with('{') {
-            let (line, column) = position(text, start);
-            let message = "one object in braces is expected".to_owned();
-            return Err(TextError::Malformed { line, column, message });
-        }
-        let fields: Fields = serde_json::from_str(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let shown = error.to_string();
-            let message = shown.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&shown);
-            TextError::Malformed { line: line.max(1), column: column.max(1), message: without_text(message) }
-        })?;
-        fields.complete(entropy)
+        from_json::<Fields>(text)?.complete(entropy)
     }
+}
+
+impl Policy {
+    /// Reads a policy from TOML: the fields `pins`, `avoid` and `prices_us` of `docs/config.md`. None has to be set.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong and where, without showing the text.
+    pub fn from_toml(text: &str) -> Result<Policy, TextError> {
+        from_toml::<PolicyFields>(text)?.complete()
+    }
+
+    /// Reads a policy from JSON: one object with the fields that [`from_toml`](Policy::from_toml) takes, null being
+    /// the same as not set.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong and where, without showing the text.
+    pub fn from_json(text: &str) -> Result<Policy, TextError> {
+        from_json::<PolicyFields>(text)?.complete()
+    }
+}
+
+/// Reads fields from TOML.
+fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, TextError> {
+    let malformed = |error: toml::de::Error| {
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+        TextError::Malformed { line, column, message: without_text(error.message()) }
+    };
+    // Through the table: the errors of the short way hold a copy of the text.
+    let table = toml::de::DeTable::parse(text).map_err(malformed)?;
+    T::deserialize(toml::de::Deserializer::from(table)).map_err(malformed)
+}
+
+/// Reads fields from one object of JSON.
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, TextError> {
+    let start = text.len() - text.trim_start().len();
+    if !text[start..].starts_with('{') {
+        let (line, column) = position(text, start);
+        let message = "one object in braces is expected".to_owned();
+        return Err(TextError::Malformed { line, column, message });
+    }
+    serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let shown = error.to_string();
+        let message = shown.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&shown);
+        TextError::Malformed { line: line.max(1), column: column.max(1), message: without_text(message) }
+    })
 }
 
 /// What the text sets.
@@ -130,6 +160,27 @@ struct Fields {
     flood_limit: Option<Value<u32>>,
 }
 
+/// What the text of a policy sets.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFields {
+    pins: Option<List<Pin>>,
+    avoid: Option<List<PathPart>>,
+    prices_us: Option<List<Price>>,
+}
+
+impl PolicyFields {
+    fn complete(self) -> Result<Policy, TextError> {
+        let policy = Policy {
+            pins: elements(self.pins).map(|Pin { to, relays }| (to, relays)).collect(),
+            avoid: elements(self.avoid).collect(),
+            prices: elements(self.prices_us).map(|Price { part, price }| (part, price)).collect(),
+        };
+        policy.validate()?;
+        Ok(policy)
+    }
+}
+
 impl Fields {
     fn complete(mut self, entropy: [u8; 32]) -> Result<Config, TextError> {
         let name = needed(self.name.take(), "name", "give this node a name that no other has")?;
@@ -152,11 +203,8 @@ impl Fields {
         set(&mut config.relay_capacity, self.relay_capacity, |limit| limit);
         set(&mut config.relay_limit, self.relay_limit, |limit| limit);
         set(&mut config.flood_limit, self.flood_limit, |limit| limit);
-        config.policy = Policy {
-            pins: elements(self.pins).map(|Pin { to, relays }| (to, relays)).collect(),
-            avoid: elements(self.avoid).collect(),
-            prices: elements(self.prices_us).map(|Price { part, price }| (part, price)).collect(),
-        };
+        let policy = PolicyFields { pins: self.pins, avoid: self.avoid, prices_us: self.prices_us };
+        config.policy = policy.complete()?;
         config.bulk =
             Bulk { dscp: elements(self.bulk_dscp).collect(), pcp: elements(self.bulk_pcp).collect() };
         if let Some(List(seeds)) = self.seeds {

@@ -7,7 +7,7 @@ use core::time::Duration;
 use crate::ffi::memory::{self, Extensible};
 use crate::ffi::status::{Error, LEON_E_CONFIG, LEON_E_TEXT, LEON_E_UNSUPPORTED, sentence};
 use crate::ffi::types::{leon_address, leon_id, leon_key, segment};
-use crate::{Cipher, Config, Keys, NetworkKey, SecretKey, Security, Segment};
+use crate::{Cipher, Config, Keys, NetworkKey, Policy, SecretKey, Security, Segment};
 
 /// Every datagram is encrypted and authenticated end to end; needs `secret_key` and `network_key`. The default.
 pub const LEON_SECURITY_SEALED: u32 = 0;
@@ -142,7 +142,7 @@ pub(super) unsafe fn read(from: *const leon_config) -> Result<Choice, Error> {
         LEON_FORMAT_STRUCT => unsafe { of_fields(&given, entropy.bytes)? },
         // SAFETY: the caller's word.
         LEON_FORMAT_TOML | LEON_FORMAT_JSON => unsafe { of_text(&given, entropy.bytes)? },
-        other => return Err(unknown("format", other)),
+        other => return Err(unknown("config.format", other)),
     };
     Ok(Choice { config, max_segments: given.max_segments.max(1) as usize })
 }
@@ -152,7 +152,7 @@ pub(super) const OF_ALLOWED: usize = 256;
 /// Bytes that a seed takes at most.
 pub(super) const OF_SEED: usize = 256;
 /// Bytes that one of a text takes at most while it is read.
-const OF_TEXT_BYTE: usize = 256;
+pub(super) const OF_TEXT_BYTE: usize = 256;
 /// What grows with nothing.
 const FIXED: usize = 64 * 1024;
 
@@ -188,13 +188,27 @@ unsafe fn of_text(given: &leon_config, entropy: [u8; 32]) -> Result<Config, Erro
     }
     // SAFETY: the caller's word.
     let text = unsafe { memory::array(given.text.cast::<u8>(), given.text_len) };
-    let text = text.map_err(|error| in_field(error.into(), "text"))?;
-    let text = str::from_utf8(text).map_err(|_| Error::new(LEON_E_TEXT, "config.text is not UTF-8"))?;
+    let text = utf8(text.map_err(|error| in_field(error.into(), "text"))?, "config.text")?;
     let is_toml = given.format == LEON_FORMAT_TOML;
     let parsed = if is_toml { Config::from_toml(text, entropy) } else { Config::from_json(text, entropy) };
     let mut config = parsed.map_err(|error| Error::new(LEON_E_CONFIG, error))?;
     config.incarnation = given.incarnation;
     Ok(config)
+}
+
+/// The policy that stands in a text.
+pub(super) fn policy(format: u32, text: &[u8]) -> Result<Policy, Error> {
+    let text = utf8(text, "text")?;
+    let parsed = match format {
+        LEON_FORMAT_TOML => Policy::from_toml(text),
+        LEON_FORMAT_JSON => Policy::from_json(text),
+        other => return Err(unknown("format", other)),
+    };
+    parsed.map_err(|error| Error::new(LEON_E_CONFIG, error))
+}
+
+fn utf8<'a>(text: &'a [u8], what: &str) -> Result<&'a str, Error> {
+    str::from_utf8(text).map_err(|_| Error::new(LEON_E_TEXT, format_args!("{what} is not UTF-8")))
 }
 
 /// True if a field is set that stands in the text.
@@ -251,7 +265,7 @@ unsafe fn of_fields(given: &leon_config, entropy: [u8; 32]) -> Result<Config, Er
         LEON_CIPHER_FASTEST => config.cipher,
         LEON_CIPHER_AES_256_GCM => Cipher::Aes256Gcm,
         LEON_CIPHER_CHACHA20_POLY1305 => Cipher::ChaCha20Poly1305,
-        other => return Err(unknown("cipher", other)),
+        other => return Err(unknown("config.cipher", other)),
     };
     let chosen = |value: u32| (value != 0).then_some(value);
     if let Some(mtu) = chosen(given.underlay_mtu) {
@@ -320,15 +334,12 @@ unsafe fn security(given: &leon_config) -> Result<Security, Error> {
             let id = unsafe { memory::read(given.id, "config.id")? };
             Ok(Security::None { id: id.to_rust() })
         }
-        other => Err(unknown("security", other)),
+        other => Err(unknown("config.security", other)),
     }
 }
 
 fn unknown(field: &str, value: u32) -> Error {
-    Error::new(
-        LEON_E_UNSUPPORTED,
-        format_args!("config.{field} is {value}, which this version does not know"),
-    )
+    Error::new(LEON_E_UNSUPPORTED, format_args!("{field} is {value}, which this version does not know"))
 }
 
 /// The same error, with the field it is in.

@@ -270,6 +270,43 @@ pub unsafe extern "C" fn leon_engine_set_allowed(
     })
 }
 
+/// Replaces what this node's paths are to be, whatever the latencies: pins, relays and links to avoid, and prices. It
+/// counts at once, and others know nothing of it; `leon_engine_explain` shows what has come of it.
+///
+/// @param engine the engine
+/// @param format `LEON_FORMAT_TOML` or `LEON_FORMAT_JSON`
+/// @param text   the fields `pins`, `avoid` and `prices_us` of docs/config.md, UTF-8; one that is not set is empty, so
+///               that an empty text in TOML asks for nothing in particular
+/// @param len    its length in bytes; may be 0
+/// @param now    the caller's clock
+/// @return `LEON_OK`; `LEON_E_CONFIG` if the text is no policy, and `leon_engine_last_error` says what is wrong and
+///         where; or another error. After an error the former policy stays
+/// @thread any thread, at any time
+/// @reentrancy may be called from inside a callback; runs callbacks
+/// @ownership leon copies the text
+/// @errors LEON_E_NULL, LEON_E_HANDLE, LEON_E_POINTER, LEON_E_UNSUPPORTED, LEON_E_TEXT, LEON_E_CONFIG, LEON_E_RANGE,
+///         LEON_E_NOMEM, LEON_E_FORKED, LEON_E_POISONED, LEON_E_PANIC
+/// @since 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn leon_engine_set_policy(
+    engine: *mut leon_engine,
+    format: u32,
+    text: *const c_char,
+    len: usize,
+    now: leon_time,
+) -> leon_status {
+    look_at_engine(engine.addr(), |core| {
+        // SAFETY: the caller's word.
+        let text = unsafe { memory::array(text.cast::<u8>(), len)? };
+        let _memory = core.claim(text.len().saturating_mul(config::OF_TEXT_BYTE))?;
+        let policy = config::policy(format, text)?;
+        let now = core.now(now)?;
+        let mut result = Ok(());
+        core.with_sink(|engine, sink| result = engine.set_policy(&policy, now, sink));
+        result.map_err(|error| Error::new(LEON_E_CONFIG, error))
+    })
+}
+
 /// Tells all members that a host is on the local network, for those who know: a virtual machine has started here, or
 /// has come from elsewhere. Frames for the host then come here without one having been heard of it, and it is not
 /// forgotten when it is silent. It stays announced until it is withdrawn or this node leaves; where several nodes

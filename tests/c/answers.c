@@ -1,4 +1,4 @@
-/* What leon answers about the mesh, and the helpers for frames and streams. */
+/* What leon answers about the mesh and its paths, also under a policy, and the helpers for frames and streams. */
 #include "mesh.h"
 
 static struct mesh mesh;
@@ -52,6 +52,48 @@ TEST(an_explanation_names_the_relay_and_says_why_the_direct_path_lost) {
     EXPECT(LEON_E_POINTER, leon_engine_explain(engine, &to, mesh.now, NULL, (void *)((char *)candidates + 1), 7, &count));
     to.bytes[0] ^= 1;
     EXPECT(LEON_E_NOT_FOUND, leon_engine_explain(engine, &to, mesh.now, NULL, candidates, 8, &count));
+    mesh_end(&mesh);
+}
+
+/* Hands node 0 a policy with the keys of nodes in place of two `%s`. */
+static void set_policy(leon_status expected, uint32_t format, const char *pattern, int first, int second) {
+    char keys[2][LEON_KEY_TEXT_SIZE], text[200];
+    leon_id ids[] = {id_of(first), id_of(second)};
+    for (int i = 0; i < 2; i++) OK(leon_id_to_text(&ids[i], keys[i], sizeof keys[i]));
+    int len = snprintf(text, sizeof text, pattern, keys[0], keys[1]);
+    EXPECT(expected, leon_engine_set_policy(mesh.nodes[0].engine, format, text, (size_t)len, mesh.now));
+}
+
+/* Whether frames from node 0 to node 2 pass through node 1; if not, they go directly. */
+static bool is_relayed(void) {
+    leon_member members[2];
+    leon_id to = id_of(2), relay = id_of(1);
+    size_t count;
+    OK(leon_engine_members(mesh.nodes[0].engine, mesh.now, members, 2, &count));
+    const leon_member *member = memcmp(&members[0].id, &to, sizeof to) == 0 ? &members[0] : &members[1];
+    bool is_direct = member->path_len == 1;
+    REQUIRE(is_direct || (member->path_len == 2 && memcmp(&member->path[0], &relay, sizeof relay) == 0));
+    return !is_direct;
+}
+
+TEST(a_policy_changes_the_path_at_once_and_an_empty_one_gives_it_back) {
+    static const struct { uint32_t format; const char *text; int first, second; } direct[] = {
+        {LEON_FORMAT_TOML, "avoid = ['%s']# %s", 1, 1},
+        {LEON_FORMAT_TOML, "avoid = ['%s %s']", 2, 1},
+        {LEON_FORMAT_TOML, "prices_us = ['%s 100000']# %s", 1, 1},
+        {LEON_FORMAT_JSON, "{\"pins\": [\"%s direct\"], \"avoid\": [\"%s\"]}", 2, 2},
+    };
+    start();
+    CHECK(is_relayed());
+    for (size_t i = 0; i < sizeof direct / sizeof *direct; i++) {
+        set_policy(LEON_OK, direct[i].format, direct[i].text, direct[i].first, direct[i].second);
+        CHECK(!is_relayed());
+        set_policy(LEON_E_CONFIG, LEON_FORMAT_TOML, "pins = ['%s via %s']", 2, 2);
+        CHECK(!is_relayed());
+        OK(leon_engine_set_policy(mesh.nodes[0].engine, LEON_FORMAT_TOML, NULL, 0, mesh.now));
+        for (int second = 0; second < 60 && !is_relayed(); second++) mesh_run(&mesh, 1000 * MS);
+        CHECK(is_relayed());
+    }
     mesh_end(&mesh);
 }
 

@@ -26,6 +26,8 @@ CALL(leon_engine_set_seeds, TAKES_ENGINE | TAKES_TIME, leon_engine_set_seeds(g->
      P(address), 0);
 CALL(leon_engine_set_allowed, TAKES_ENGINE | TAKES_TIME,
      leon_engine_set_allowed(g->engine, g->allowed, g->allowed_count, g->now), P(allowed), 0);
+CALL(leon_engine_set_policy, TAKES_ENGINE | TAKES_TIME,
+     leon_engine_set_policy(g->engine, LEON_FORMAT_TOML, g->policy, g->policy_len, g->now), P(policy), 0);
 CALL(leon_engine_mtu, TAKES_ENGINE | HAS_NO_STATUS, leon_engine_mtu(g->engine) != 0 ? LEON_OK : LEON_E_HANDLE, 0);
 CALL(leon_engine_last_error, TAKES_ENGINE | TELLS_ERROR,
      leon_engine_last_error(g->engine, g->text, g->text_size, g->count), P(text), 0);
@@ -125,6 +127,8 @@ static void memory_init(struct memory *m) {
     }
 }
 
+static const char policy[] = "avoid = [\"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"]";
+
 void args_init(struct args *args, leon_engine *engine, leon_forwarder *forwarder, leon_time now) {
     struct memory *m = &args->memory;
     memory_init(m);
@@ -134,6 +138,7 @@ void args_init(struct args *args, leon_engine *engine, leon_forwarder *forwarder
         .config = &m->config, .callbacks = &m->callbacks,
         .new_engine = &m->new_engine, .new_forwarder = &m->new_forwarder,
         .allowed = &m->id, .allowed_count = 1,
+        .policy = policy, .policy_len = sizeof policy - 1,
         .text = m->text, .text_size = sizeof m->text,
         .key_text = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
         .id_text = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n", .address_text = "[2001:db8::1]:4789",

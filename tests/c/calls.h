@@ -28,6 +28,8 @@ struct given {
     leon_forwarder **new_forwarder;
     const leon_id *allowed;
     size_t allowed_count;
+    const char *policy;
+    size_t policy_len;
     char *text;
     size_t text_size;
     const char *key_text, *id_text, *address_text;

@@ -328,3 +328,34 @@ TEST(a_list_of_seeds_that_cannot_be_is_refused_and_one_that_can_be_is_asked) {
     OK(leon_engine_set_seeds(engine, NULL, 0, mesh.now));
     mesh_end(&mesh);
 }
+
+/* Hands in a text that is no policy: must be refused with a sentence with this word in it. */
+static void refuse_policy(leon_status expected, uint32_t format, const char *text, const char *word) {
+    leon_engine *engine = args.memory.new_engine;
+    char sentence[1000] = "";
+    EXPECT(expected, leon_engine_set_policy(engine, format, text, strlen(text), MS));
+    OK(leon_engine_last_error(engine, sentence, sizeof sentence, NULL));
+    if (!CHECK(strstr(sentence, word) != NULL)) fprintf(stderr, "    %s: %s\n", word, sentence);
+}
+
+#define KEY "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+
+TEST(a_text_that_is_no_policy_is_refused_with_what_is_wrong_and_where) {
+    start();
+    leon_engine *engine = args.memory.new_engine;
+    EXPECT(LEON_E_NULL, leon_engine_set_policy(engine, LEON_FORMAT_TOML, NULL, 1, MS));
+    EXPECT(LEON_E_POINTER, leon_engine_set_policy(engine, LEON_FORMAT_TOML, "", SIZE_MAX, MS));
+    refuse_policy(LEON_E_UNSUPPORTED, LEON_FORMAT_STRUCT, "", "format is 0");
+    refuse_policy(LEON_E_UNSUPPORTED, 99, "", "format is 99");
+    refuse_policy(LEON_E_TEXT, LEON_FORMAT_TOML, "# \xff", "UTF-8");
+    refuse_policy(LEON_E_CONFIG, LEON_FORMAT_TOML, "pins = []\navoid = 5", "line 2");
+    refuse_policy(LEON_E_CONFIG, LEON_FORMAT_TOML, "avoid = ['nobody']", "the key of a relay");
+    refuse_policy(LEON_E_CONFIG, LEON_FORMAT_TOML, "name = 'one'", "unknown field `name`");
+    refuse_policy(LEON_E_CONFIG, LEON_FORMAT_TOML, "avoid = ['" KEY " " KEY "']", "two ends");
+    refuse_policy(LEON_E_CONFIG, LEON_FORMAT_TOML, "prices_us = ['" KEY " 10000001']", "10 s at most");
+    refuse_policy(LEON_E_CONFIG, LEON_FORMAT_JSON, "", "one object in braces");
+    refuse_policy(LEON_E_CONFIG, LEON_FORMAT_JSON, "{\"pins\": [\"" KEY " via " KEY "\"]}", "none of them the member");
+    OK(leon_engine_set_policy(engine, LEON_FORMAT_TOML, NULL, 0, MS));
+    OK(leon_engine_set_policy(engine, LEON_FORMAT_JSON, "{}", 2, MS));
+    args_end(&args);
+}

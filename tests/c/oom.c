@@ -239,7 +239,7 @@ TEST(calls_are_refused_when_all_that_was_set_aside_is_used_up_and_change_nothing
         if (CHECK(status == LEON_OK || status == LEON_E_NOMEM)) check_is_listed(calls[i]->name, status);
         refused += status == LEON_E_NOMEM;
     }
-    CHECK_EQ(refused, 17);
+    CHECK_EQ(refused, 18);
     alloc_fail_at(0);
     mesh_run(&mesh, 3000 * MS);
     /* Nobody has left, nobody is forbidden, and what was announced is known to all. */

@@ -90,8 +90,8 @@ TEST(a_panic_deep_inside_with_a_lock_held_poisons_the_engine_too) {
         pair_end(&pair);
         pair_end(&other);
     }
-    /* join, leave, timer, set_seeds, set_allowed, announce, withdraw; and one or many frames or datagrams. */
-    CHECK_EQ(deep, 11);
+    /* join, leave, timer, set_seeds, set_allowed, set_policy, announce, withdraw; and one or many frames or datagrams. */
+    CHECK_EQ(deep, 12);
 }
 
 TEST(what_a_batch_had_done_before_a_panic_is_told) {

@@ -154,6 +154,7 @@ static void *ask(void *argument) {
         OK(leon_engine_info(engine, tick(), &info));
         OK(leon_engine_set_seeds(engine, &seed, 1, tick()));
         OK(leon_engine_set_allowed(engine, NULL, 0, tick()));
+        OK(leon_engine_set_policy(engine, LEON_FORMAT_TOML, NULL, 0, tick()));
         OK(leon_engine_last_error(engine, text, sizeof text, &count));
         CHECK(leon_engine_deadline(engine) != 0 && leon_engine_mtu(engine) != 0);
     }

@@ -127,6 +127,28 @@ fn every_field_is_read_alike_from_both_formats() {
 }
 
 #[test]
+fn a_policy_alone_is_read_as_it_is_in_a_configuration() {
+    let pins = format!("[\"{OTHER} via {RELAY}\"]");
+    let avoid = format!("[\"{RELAY}\"]");
+    let prices = format!("[\"{OTHER} {RELAY} 400\"]");
+    let fields = [("pins", pins.as_str()), ("avoid", &avoid), ("prices_us", &prices)];
+    let [toml, json] = both(&fields);
+    let read = [Policy::from_toml(&toml).unwrap(), Policy::from_json(&json).unwrap()];
+    assert_eq!(read, sealed_with(&fields).map(|config| config.unwrap().policy));
+    assert_ne!(read[0], Policy::default());
+    assert_eq!(
+        [Policy::from_toml(""), Policy::from_json("{}")],
+        [Ok(Policy::default()), Ok(Policy::default())]
+    );
+    let [toml, json] = both(&[("avoid", "[]"), ("name", "\"a\"")]);
+    for error in [Policy::from_toml(&toml).unwrap_err(), Policy::from_json(&json).unwrap_err()] {
+        assert!(error.to_string().contains("unknown field `name`, expected one of `pins`"), "{error}");
+    }
+    let to_itself = format!("avoid = ['{OTHER} {OTHER}']");
+    assert_eq!(Policy::from_toml(&to_itself), Err(TextError::Config(ConfigError::Link)));
+}
+
+#[test]
 fn security_none_takes_an_identity_and_no_keys() {
     let id = format!("\"{OTHER}\"");
     let base = [("name", "\"a\""), ("locator", "\"192.0.2.1:1\""), ("security", "\"none\"")];
@@ -258,8 +280,11 @@ fn misplaced() -> Vec<String> {
 #[test]
 fn no_error_shows_a_part_of_a_key() {
     for text in misplaced() {
-        for read in [Config::from_toml(&text, ENTROPY), Config::from_json(&text, ENTROPY)] {
-            let error = read.unwrap_err();
+        let config = [Config::from_toml(&text, ENTROPY), Config::from_json(&text, ENTROPY)];
+        // To a policy, a key in the place of a public one is no error.
+        let policy = [Policy::from_toml(&text), Policy::from_json(&text)];
+        let errors = config.into_iter().map(Result::unwrap_err);
+        for error in errors.chain(policy.into_iter().filter_map(Result::err)) {
             let shown = format!("{error} {error:?}");
             let parts = SECRET.as_bytes().windows(5).map(|part| str::from_utf8(part).unwrap());
             for part in parts {
