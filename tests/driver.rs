@@ -11,7 +11,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
 use leon::driver::{Driver, Port, Underlay, clock};
-use leon::{Config, Engine, Event, MemberState, NodeId, Security, Segment};
+use leon::{Config, ConfigError, Engine, Event, MemberState, NodeId, PathCause, Policy, Security, Segment};
 
 use node::{BROADCAST, Node, frame, host, secret_key, stop, wait_for_members};
 
@@ -121,6 +121,23 @@ fn a_running_driver_takes_a_new_allow_list() {
     a.handle.set_allowed(None);
     let back = a.wait_for(|event| matches!(event, Event::MemberJoined { .. }));
     assert!(matches!(back, Event::MemberJoined { id: joined, .. } if joined == id(3)), "{back:?}");
+    stop([a, b, c]);
+}
+
+#[test]
+fn a_running_driver_takes_a_new_policy_and_refuses_a_wrong_one() {
+    let a = Node::on_ipv4(1, &[]);
+    let b = Node::on_ipv4(2, &[a.locator]);
+    let c = Node::on_ipv4(3, &[a.locator]);
+    wait_for_members(&[&a, &b, &c]);
+    let [to, relay] = [2, 3].map(|number| NodeId([number; 32]));
+    let pinned = |relays: &[NodeId]| Policy { pins: [(to, relays.to_vec())].into(), ..Policy::default() };
+
+    assert_eq!(a.handle.set_policy(pinned(&[to])), Err(ConfigError::Pin));
+    assert_eq!(a.handle.set_policy(pinned(&[relay])), Ok(()));
+    let path = vec![relay, to];
+    let change = Event::PathChanged { to, path, cause: PathCause::Pinned };
+    a.wait_for(|event| *event == change);
     stop([a, b, c]);
 }
 

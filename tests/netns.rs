@@ -61,6 +61,8 @@ const SETTLED: Duration = Duration::from_secs(30);
 const FAILED: Duration = Duration::from_secs(5);
 /// A site whose address changed is heard at the next pings that it sends, which are half a second apart.
 const ROAMED: Duration = Duration::from_secs(2);
+/// What takes no time of the protocol's, on a machine that may be small.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// What a daemon takes to start and to join; a ping that gets no answer meanwhile waits for a second.
 const RESTARTED: Duration = Duration::from_secs(2);
 
@@ -291,6 +293,56 @@ fn the_underlay_may_be_ipv6() {
     let ping = fujisawa.host.ping(&seoul.host, 10);
     assert_eq!(ping.received, ping.sent, "{ping:?}");
     assert!((21.0..26.0).contains(&ping.min_ms), "4 and 17 ms via Inagi: {ping:?}");
+}
+
+#[test]
+#[ignore = "needs root: creates network namespaces, TAPs and bridges"]
+fn a_policy_counts_when_it_is_read_again_and_a_wrong_one_changes_nothing() {
+    let mut world = World::new(v4);
+    world.write_config(FUJISAWA, "");
+    world.join(&[(FUJISAWA, &[]), (INAGI, &[FUJISAWA]), (SEOUL, &[FUJISAWA])]);
+    settle_on_the_relay(&world);
+    let relay = world.sites[INAGI].public_key.clone();
+    let read_again = |world: &mut World, text: &str, words: &[&str]| {
+        world.write_config(FUJISAWA, text);
+        world.sites[FUJISAWA].hang_up();
+        eventually(&format!("the log has {words:?}"), AT_ONCE, || world.sites[FUJISAWA].says(words));
+    };
+
+    let avoid = format!("[policy]\navoid = ['{relay}']\n");
+    read_again(&mut world, &avoid, &["the policy has changed", "avoided relays and links 1"]);
+    eventually("the relay is avoided", AT_ONCE, || world.sites[FUJISAWA].takes(&["seoul"]));
+    let [fujisawa, _, seoul] = &world.sites;
+    seoul.takes(&["inagi", "fujisawa"]).expect("others know nothing of it");
+    let ping = fujisawa.host.ping(&seoul.host, 5);
+    assert_eq!(ping.received, ping.sent, "{ping:?}");
+
+    let wrong = format!("[policy]\navoid = ['{relay} and more']\n");
+    read_again(&mut world, &wrong, &["the allow list and the policy stay as they were", "line 4"]);
+    world.sites[FUJISAWA].takes(&["seoul"]).expect("the former policy holds");
+    read_again(&mut world, &avoid, &["the policy has not changed"]);
+    read_again(&mut world, "", &["the policy has changed", "avoided relays and links 0"]);
+    settle_on_the_relay(&world);
+
+    world.unseal(FUJISAWA);
+    read_again(&mut world, &avoid, &["stay as they were", "`security` has changed"]);
+    world.sites[FUJISAWA].takes(&["inagi", "seoul"]).expect("nothing changes at all");
+}
+
+#[test]
+#[ignore = "needs root: creates network namespaces, TAPs and bridges"]
+fn a_site_without_security_reads_its_policy_again_too() {
+    let mut world = World::new(v4);
+    let relay = world.sites[INAGI].public_key.clone();
+    world.unseal(FUJISAWA);
+    world.write_config(FUJISAWA, "");
+    world.start(FUJISAWA, &[]);
+    let runs = || world.sites[FUJISAWA].says(&["the identity of this node"]);
+    eventually("it runs", AT_ONCE, runs);
+    world.write_config(FUJISAWA, &format!("[policy]\nprices_us = ['{relay} 500']\n"));
+    world.sites[FUJISAWA].hang_up();
+    let changed = || world.sites[FUJISAWA].says(&["the policy has changed", "prices 1"]);
+    eventually("the log says so", AT_ONCE, changed);
 }
 
 /// Waits until both ends of the long way send via Inagi.

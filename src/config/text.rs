@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 
 use crate::config::value::{List, Mode, Pin, Price, Switch, Value, without_text};
 use crate::config::{Bulk, Cipher, Config, Keys, PathPart, Policy, Security};
@@ -98,6 +98,13 @@ impl Policy {
     /// Says what is wrong and where, without showing the text.
     pub fn from_json(text: &str) -> Result<Policy, TextError> {
         from_json::<PolicyFields>(text)?.complete()
+    }
+}
+
+/// As a part of another schema, with the same fields and ranges. What its errors show is up to the format.
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        PolicyFields::deserialize(deserializer)?.complete().map_err(D::Error::custom)
     }
 }
 

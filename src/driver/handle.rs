@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::config::validate_seeds;
+use crate::config::{Policy, validate_seeds};
 use crate::error::ConfigError;
 use crate::node::NodeId;
 
@@ -36,6 +36,8 @@ pub(super) enum Request {
     SetSeeds(Vec<SocketAddr>),
     /// Replace the allow list.
     SetAllowed(Option<BTreeSet<NodeId>>),
+    /// Replace the policy.
+    SetPolicy(Policy),
 }
 
 impl Handle {
@@ -65,6 +67,18 @@ impl Handle {
     /// does; [`Event::MemberRemoved`](crate::Event::MemberRemoved) tells which members are gone by it.
     pub fn set_allowed(&self, allowed: Option<BTreeSet<NodeId>>) {
         self.ask(Request::SetAllowed(allowed));
+    }
+
+    /// Replaces what this node's paths are to be, whatever the latencies, as
+    /// [`Engine::set_policy`](crate::Engine::set_policy) does.
+    ///
+    /// # Errors
+    ///
+    /// If a field of `policy` is out of the range it documents; then nothing changes.
+    pub fn set_policy(&self, policy: Policy) -> Result<(), ConfigError> {
+        policy.validate()?;
+        self.ask(Request::SetPolicy(policy));
+        Ok(())
     }
 
     fn ask(&self, request: Request) {

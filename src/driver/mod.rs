@@ -181,6 +181,12 @@ impl<H: FnMut(Event)> Loop<H> {
                     self.engine.set_allowed(allowed, now, &mut self.output);
                     self.output.flush(now);
                 }
+                Request::SetPolicy(policy) => {
+                    let now = clock::now();
+                    // As with seeds.
+                    let _ = self.engine.set_policy(&policy, now, &mut self.output);
+                    self.output.flush(now);
+                }
             }
         }
         ControlFlow::Continue(())

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use crate::AT_ONCE;
 use crate::namespace::eventually;
 use crate::site::{FUJISAWA, INAGI, SEOUL, World};
 use crate::wan::v4;
 
 /// A joiner that no seed answers says so after six seconds.
 const SILENCE: Duration = Duration::from_secs(8);
-/// What takes no time of the protocol's, on a machine that may be small.
-const AT_ONCE: Duration = Duration::from_secs(2);
 /// A site that is allowed again is found by the lists that differ, or contacts the others itself.
 const FOUND_AGAIN: Duration = Duration::from_secs(10);
 
@@ -69,7 +68,8 @@ fn a_site_taken_off_the_allow_list_is_dropped_wherever_the_list_is_read_again() 
 
     world.write_allow_file(FUJISAWA, "no key\n");
     world.sites[FUJISAWA].hang_up();
-    let complains = || world.sites[FUJISAWA].says(&["the allow list stays as it was", "line 1"]);
+    let complains =
+        || world.sites[FUJISAWA].says(&["the allow list and the policy stay as they were", "line 1"]);
     eventually("the bad list is refused", AT_ONCE, complains);
     world.sites[FUJISAWA].member("seoul").expect("a list that cannot be read changes nothing");
 

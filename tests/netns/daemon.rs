@@ -90,7 +90,7 @@ impl Daemon {
         if log.lines().any(says) { Ok(()) } else { Err(format!("no line with {words:?} in\n{log}")) }
     }
 
-    /// Asks it to read its allow list again (SIGHUP).
+    /// Asks it to read its allow list and its policy again (SIGHUP).
     pub(crate) fn hang_up(&self) {
         self.signal(Signal::HUP);
     }

@@ -40,6 +40,8 @@ pub(crate) struct Site {
     pub(crate) public_key: String,
     /// `None` for security none.
     sealing: Option<Sealing>,
+    /// The configuration file, if there is one.
+    config: Option<PathBuf>,
     daemon: Option<Daemon>,
 }
 
@@ -73,7 +75,8 @@ impl Site {
         let [key, network_key] = [NAMES[index], NETWORK].map(|name| directory.join(format!("{name}.key")));
         let public_key = keygen(&[&key]);
         let sealing = Some(Sealing { key, network_key, allow_file: None });
-        Self { name: NAMES[index], ns, host: Host::new(number), public_key, sealing, daemon: None }
+        let host = Host::new(number);
+        Self { name: NAMES[index], ns, host, public_key, sealing, config: None, daemon: None }
     }
 
     pub(crate) fn plug_in(&self, host: &Host) {
@@ -148,15 +151,15 @@ impl Site {
 }
 
 impl Sealing {
-    /// What tells the daemon of it.
-    fn arguments(sealing: Option<&Self>) -> Vec<String> {
+    /// The settings that tell the daemon of it, each with its value.
+    fn settings(sealing: Option<&Self>) -> Vec<(&'static str, String)> {
         let Some(Self { key, network_key, allow_file }) = sealing else {
-            return vec!["--security=none".to_owned()];
+            return vec![("security", "none".to_owned())];
         };
         let files =
-            [("key", Some(key)), ("network-key", Some(network_key)), ("allow-file", allow_file.as_ref())];
-        let argument = |(name, file): (&str, Option<&PathBuf>)| Some(format!("--{name}={}", file?.display()));
-        files.into_iter().filter_map(argument).collect()
+            [("key", Some(key)), ("network_key", Some(network_key)), ("allow_file", allow_file.as_ref())];
+        let setting = |(name, file): (_, Option<&PathBuf>)| Some((name, file?.display().to_string()));
+        files.into_iter().filter_map(setting).collect()
     }
 }
 
@@ -235,6 +238,16 @@ impl World {
         self.sites[site].sealing.as_mut().expect("it is sealed").allow_file = Some(path);
     }
 
+    /// Writes a configuration file for a site, with what would be flags about its keys and `more`; the site reads it
+    /// when it starts after this or is hung up.
+    pub(crate) fn write_config(&mut self, site: usize, more: &str) {
+        let path = self.directory.path().join(format!("{}.toml", NAMES[site]));
+        let settings = Sealing::settings(self.sites[site].sealing.as_ref());
+        let lines = settings.into_iter().map(|(name, value)| format!("{name} = '{value}'\n"));
+        fs::write(&path, lines.collect::<String>() + more).expect("a writable temporary directory");
+        self.sites[site].config = Some(path);
+    }
+
     /// Starts the daemon of a site.
     pub(crate) fn start(&mut self, site: usize, seeds: &[usize]) {
         let arguments = self.arguments(site, seeds);
@@ -268,7 +281,13 @@ impl World {
             arguments.extend(["--seed".to_owned(), self.address(seed)]);
         }
         arguments.extend(["--tap", "leon0"].map(str::to_owned));
-        arguments.extend(Sealing::arguments(self.sites[site].sealing.as_ref()));
+        let Site { sealing, config, .. } = &self.sites[site];
+        if let Some(path) = config {
+            arguments.push(format!("--config={}", path.display()));
+        } else {
+            let flag = |(name, value): (&str, String)| format!("--{}={value}", name.replace('_', "-"));
+            arguments.extend(Sealing::settings(sealing.as_ref()).into_iter().map(flag));
+        }
         arguments
     }
     /// Where a site listens.

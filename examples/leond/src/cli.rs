@@ -20,10 +20,12 @@ pub(crate) enum Command {
     /// Join a mesh and bridge a TAP device into it
     ///
     /// Takes its settings from a TOML file, from flags, or from both; a flag wins. The keys of the file are
-    /// the long names of the flags with underscores; `seeds` and `allow` are lists. SIGINT and SIGTERM make
-    /// the node leave the mesh and exit. SIGHUP makes it read the allow list again, from the file for --config
-    /// and that for --allow-file: the sessions with members that are not on it any more end at once. All else
-    /// that changes in the file counts from the next start.
+    /// the long names of the flags with underscores; `seeds` and `allow` are lists. A table `policy` in it, with
+    /// the `pins`, `avoid` and `prices_us` of docs/config.md, says what paths are to be whatever the latencies.
+    /// SIGINT and SIGTERM make the node leave the mesh and exit. SIGHUP makes it read the allow list and the
+    /// policy again, from the file for --config and that for --allow-file: the sessions with members that are
+    /// not on the list any more end at once, and paths follow the policy at once. All else that changes in the
+    /// file counts from the next start.
     Run(Box<RunArgs>),
     /// Make a key in a new file and print its public key
     ///

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::ValueEnum;
-use leon::{Keys, NetworkKey, NodeId, SecretKey, Security, Segment};
+use leon::{Keys, NetworkKey, NodeId, Policy, SecretKey, Security, Segment};
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::SipHasher24;
 
@@ -68,6 +68,9 @@ pub(crate) struct Settings {
     /// Control socket for `leond status` and `leond explain` [default: /run/leond.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// What the paths of this site are to be, whatever the latencies; in the file alone.
+    #[arg(skip)]
+    policy: Option<Policy>,
 }
 
 /// How the traffic between sites is protected.
@@ -95,6 +98,7 @@ pub(crate) struct Plan {
     pub(crate) mtu: Option<u16>,
     pub(crate) underlay_mtu: u16,
     pub(crate) socket: PathBuf,
+    pub(crate) policy: Policy,
 }
 
 /// Where the keys are.
@@ -131,6 +135,7 @@ impl Settings {
             mtu: self.mtu.or(other.mtu),
             underlay_mtu: self.underlay_mtu.or(other.underlay_mtu),
             socket: self.socket.or(other.socket),
+            policy: self.policy.or(other.policy),
         }
     }
 
@@ -156,6 +161,7 @@ impl Settings {
             mtu: self.mtu,
             underlay_mtu: self.underlay_mtu.unwrap_or(1500),
             socket: self.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            policy: self.policy.unwrap_or_default(),
         })
     }
 
@@ -274,6 +280,7 @@ impl Plan {
         config.seeds = seeds;
         config.segments = vec![self.segment];
         config.underlay_mtu = self.underlay_mtu;
+        config.policy = self.policy.clone();
         Ok(config)
     }
 }
@@ -291,6 +298,10 @@ fn node_id(name: &str) -> NodeId {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use leon::PathPart;
+
     use super::*;
 
     fn settings(toml: &str) -> Settings {
@@ -306,6 +317,19 @@ mod tests {
         assert_eq!(plan.seeds, ["c:3"]);
         assert_eq!(plan.segment.id(), 9);
         assert_eq!(plan.socket, Path::new(DEFAULT_SOCKET));
+    }
+
+    #[test]
+    fn the_policy_is_a_table_of_the_file() {
+        let relay = NodeId([1; 32]);
+        let file = |price| {
+            format!("name = 'a'\n[policy]\nprices_us = ['{} {price}']\navoid = []", relay.to_base64())
+        };
+        let policy = Settings::default().or(settings(&file(500))).policy.unwrap();
+        assert_eq!(policy.prices, [(PathPart::Relay(relay), Duration::from_micros(500))].into());
+        let text = file(10_000_001);
+        let error = toml::from_str::<Settings>(&text).unwrap_err();
+        assert!(presentable(&error, &text).to_string().contains("a price is 10 s at most"));
     }
 
     #[test]

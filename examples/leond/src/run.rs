@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, anyhow, ensure};
-use leon::Engine;
 use leon::driver::{Driver, Handle, Port, Tap, TapError, Underlay, clock};
+use leon::{Engine, Policy};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -46,7 +46,8 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Failure> {
             Err(error) => Answer::Error(error.to_string()),
         },
     })?;
-    let reload = Reload { arguments: arguments.clone(), handle: driver.handle(), allowed };
+    let policy = plan.policy.clone();
+    let reload = Reload { arguments: arguments.clone(), handle: driver.handle(), mode, allowed, policy };
     answer_signals(signals, reload)?;
     announce(&plan, &engine);
     let resolver = seeds.follow(driver.handle())?;
@@ -83,6 +84,7 @@ fn announce(plan: &Plan, engine: &Engine) {
             log::info!("traffic is sealed; the public key of this node is {}", status.id.to_base64());
         }
         SecurityMode::None => {
+            log::info!("the identity of this node, for the policies of others, is {}", status.id.to_base64());
             log::warn!("security is none: whoever can send UDP to this node can join, read and inject");
         }
     }
@@ -124,24 +126,49 @@ fn answer_signals(mut signals: Signals, mut reload: Reload) -> anyhow::Result<()
     Ok(())
 }
 
-/// Reads the allow list again, from wherever the settings have it, and hands it to the running node.
+/// Reads the allow list and the policy again, from wherever the settings have them, and hands them to the running node.
 struct Reload {
     arguments: RunArgs,
     handle: Handle,
+    mode: SecurityMode,
     /// As it was last read.
     allowed: Option<AllowList>,
+    /// As it was last read.
+    policy: Policy,
 }
 
 impl Reload {
-    /// A list that cannot be read changes nothing: the node goes on with the one it has.
     fn run(&mut self) {
-        let allowed = match self.read() {
-            Ok(allowed) => allowed,
-            Err(error) => {
-                log::error!("SIGHUP: the allow list stays as it was: {error:#}");
-                return;
-            }
-        };
+        if let Err(error) = self.read() {
+            log::error!("SIGHUP: the allow list and the policy stay as they were: {error:#}");
+        }
+    }
+
+    /// What is wrong in one of the two changes nothing: the node goes on with what it has.
+    fn read(&mut self) -> anyhow::Result<()> {
+        let plan = plan(&self.arguments)?;
+        ensure!(plan.mode() == self.mode, "`security` has changed, which takes a new start");
+        let allowed = plan.allow_list()?;
+        self.set_policy(plan.policy)?;
+        self.set_allowed(allowed);
+        Ok(())
+    }
+
+    fn set_policy(&mut self, policy: Policy) -> anyhow::Result<()> {
+        if policy == self.policy {
+            log::info!("SIGHUP: the policy has not changed");
+            return Ok(());
+        }
+        self.handle.set_policy(policy.clone())?;
+        let [pins, avoided, prices] = [policy.pins.len(), policy.avoid.len(), policy.prices.len()];
+        log::info!(
+            "SIGHUP: the policy has changed: pins {pins}, avoided relays and links {avoided}, prices {prices}"
+        );
+        self.policy = policy;
+        Ok(())
+    }
+
+    fn set_allowed(&mut self, allowed: Option<AllowList>) {
         let changes = allow::changes(self.allowed.as_ref(), allowed.as_ref());
         if changes.is_empty() {
             log::info!("SIGHUP: the allow list has not changed");
@@ -152,11 +179,5 @@ impl Reload {
         }
         self.handle.set_allowed(allowed.as_ref().map(AllowList::ids));
         self.allowed = allowed;
-    }
-
-    fn read(&self) -> anyhow::Result<Option<AllowList>> {
-        let plan = plan(&self.arguments)?;
-        ensure!(plan.mode() == SecurityMode::Sealed, "security is none, which has no allow list");
-        plan.allow_list()
     }
 }
