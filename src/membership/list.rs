@@ -130,21 +130,21 @@ impl List {
 
     /// A live member says that it has left, with a record of `version`; false if that is old news.
     pub(crate) fn leave(&mut self, prefix: NodePrefix, version: RecordVersion, now: Time) -> bool {
-        let Some(member) = self.members.get_mut(&prefix) else { return false };
-        let was_alive = member.state == MemberState::Alive;
-        let is_news = was_alive && version.supersedes(member.record.version);
+        let is_news = self.alive(prefix).is_some_and(|record| version.supersedes(record.version));
         if is_news {
-            member.record.version = version;
             self.set_state(prefix, MemberState::Left, now);
+            if let Some(member) = self.members.get_mut(&prefix) {
+                member.record.version = version;
+            }
         }
         is_news
     }
 
     /// Forgets a node that may not be a member any more; gives what it was.
     pub(crate) fn remove(&mut self, prefix: NodePrefix) -> Option<Member> {
-        let removed = self.members.remove(&prefix);
-        self.digest = self.all_alive().fold(0, |digest, record| digest ^ record.digest());
-        removed
+        let removed = self.members.remove(&prefix)?;
+        self.digest ^= removed.digest();
+        Some(removed)
     }
 
     /// Marks a live member as failed; false if it was not alive.
@@ -195,26 +195,33 @@ impl List {
     }
 
     fn insert(&mut self, member: Member) {
-        self.members.insert(member.record.id.prefix(), member);
+        let digest = member.digest();
+        let former = self.members.insert(member.record.id.prefix(), member);
+        self.digest ^= digest ^ former.map_or(0, |former| former.digest());
         if self.members.len() > 2 * self.capacity {
             let gone = self.members.iter().filter(|(_, member)| member.state != MemberState::Alive);
             if let Some(oldest) = gone.min_by_key(|(_, member)| member.since).map(|(prefix, _)| *prefix) {
                 self.members.remove(&oldest);
             }
         }
-        self.digest = self.all_alive().fold(0, |digest, record| digest ^ record.digest());
     }
 
     fn set_state(&mut self, prefix: NodePrefix, state: MemberState, now: Time) {
         if let Some(member) = self.members.get_mut(&prefix) {
+            let former = member.digest();
             member.state = state;
             member.since = now;
+            self.digest ^= former ^ member.digest();
         }
-        self.digest = self.all_alive().fold(0, |digest, record| digest ^ record.digest());
     }
 }
 
 impl Member {
+    /// What it adds to the digest of the list.
+    fn digest(&self) -> u64 {
+        if self.state == MemberState::Alive { self.record.digest() } else { 0 }
+    }
+
     /// Whether this member keeps what `newcomer` claims too.
     fn stays_before(&self, newcomer: &Record, now: Time) -> bool {
         now.since(self.since) >= INCUMBENT_AFTER || self.record.is_before(newcomer)
@@ -334,6 +341,32 @@ mod tests {
         other.merge(second, Time::ZERO);
         assert_eq!(other.merge(first, Time::ZERO), Merged::Alive);
         assert_eq!(other.digest(), list.digest());
+    }
+
+    #[test]
+    fn whatever_comes_and_goes_the_digest_is_that_of_the_live_members() {
+        let mut list = List::new(2);
+        let changes: [fn(&mut List); 10] = [
+            |list| assert_eq!(list.merge(record(1, 1), Time::ZERO), Merged::Alive),
+            |list| assert_eq!(list.merge(record(1, 2), Time::ZERO), Merged::Alive),
+            |list| assert!(list.fail(prefix(1), Time::ZERO)),
+            |list| assert!(list.revive(prefix(1), Time::ZERO)),
+            // Takes the name of the first, which came after it.
+            |list| {
+                let earlier = Record { name: "site1".into(), ..record(2, 1) };
+                assert_eq!(list.merge(earlier, Time::ZERO), Merged::Alive);
+            },
+            |list| assert_eq!(list.merge(record(3, 1), Time::ZERO), Merged::Alive),
+            |list| assert!(list.leave(prefix(3), RecordVersion { incarnation: 1, version: 1 }, Time::ZERO)),
+            |list| assert!(list.remove(prefix(3)).is_some()),
+            |list| assert!(list.remove(prefix(2)).is_some()),
+            |list| assert!(list.remove(prefix(1)).is_some()),
+        ];
+        for (step, change) in changes.into_iter().enumerate() {
+            change(&mut list);
+            let of_all = list.all_alive().fold(0, |digest, record| digest ^ record.digest());
+            assert_eq!(list.digest(), of_all, "after change {step}");
+        }
     }
 
     #[test]
