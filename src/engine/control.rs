@@ -16,11 +16,10 @@ use crate::engine::event::Event;
 use crate::engine::meter::{Reading, RelayMeter};
 use crate::engine::outbox::Outbox;
 use crate::engine::slots::Slots;
-use crate::engine::snapshot::{Limits, Member, Peer, Snapshot};
+use crate::engine::snapshot::Snapshot;
 use crate::error::RejectReason;
 use crate::forward::activity::Activity;
 use crate::forward::fdb::{Fdb, Slot};
-use crate::forward::limit::RateLimit;
 use crate::hash::KeyedHash;
 use crate::hosts::{Capacity, Hosts};
 use crate::latency::{self, Latency, LinkState};
@@ -42,20 +41,15 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often this node looks at what frames go through it: how busy it is as a relay is told about as often.
 const READ_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Control messages per second that one node may send, and nanoseconds of burst: a joining mesh of 200 stays
-/// below a tenth of it (`cargo test --test sim scale -- --nocapture`).
-const CONTROL_LIMIT: u32 = 500;
-const CONTROL_BURST_NS: u64 = 4_000_000_000;
-/// Nanoseconds of burst that relaying and flooding for one member may take.
-const RELAY_BURST_NS: u64 = 100_000_000;
-const FLOOD_BURST_NS: u64 = 1_000_000_000;
-
 /// What the control plane keeps about a live member.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) slot: Slot,
     pub(super) incarnation: u64,
     pub(super) activity: Arc<Activity>,
+    /// The paths that the data plane has to it.
+    pub(super) path: Path,
+    pub(super) bulk_path: Option<Path>,
 }
 
 /// The components and what lies between them.
@@ -68,15 +62,14 @@ pub(crate) struct Control {
     pub(super) hosts: Hosts,
     pub(super) monitor: Monitor,
     pub(super) connections: BTreeMap<NodePrefix, Connection>,
-    pub(super) limits: BTreeMap<NodePrefix, Arc<Limits>>,
     /// Those of the local network.
     pub(super) alarms: Arc<Alarms>,
     pub(super) meter: Arc<RelayMeter>,
     /// `None` if this node carries no transit.
     reading: Option<Reading>,
     read_at: Time,
-    relay_limit: u32,
-    flood_limit: u32,
+    pub(super) relay_limit: u32,
+    pub(super) flood_limit: u32,
     pub(super) is_unsealed: bool,
     pub(super) outer: OuterKey,
     /// How many datagrams of handshakes were sent.
@@ -88,11 +81,12 @@ pub(crate) struct Control {
     pub(super) content: Vec<u8>,
     slots: Slots,
     pub(super) fdb: Arc<Fdb>,
-    hash: KeyedHash,
     pub(super) select_at: Time,
     sweep_at: Time,
-    /// The data plane does not know of the latest changes.
-    pub(super) is_unpublished: bool,
+    /// What the data plane knows.
+    pub(super) snapshot: Snapshot,
+    /// Nodes of which it does not know the latest changes.
+    pub(super) unpublished: BTreeSet<NodePrefix>,
 }
 
 impl Control {
@@ -110,7 +104,6 @@ impl Control {
             hosts: Hosts::new(own.0, &config.segments, capacity),
             monitor: Monitor::new(rng.fork()),
             connections: BTreeMap::new(),
-            limits: BTreeMap::new(),
             alarms: Arc::new(Alarms::new()),
             meter: Arc::default(),
             reading: config.transit.then(|| Reading::new(config.relay_capacity, now)),
@@ -126,10 +119,10 @@ impl Control {
             content: Vec::with_capacity(MAX_CONTROL_LEN),
             slots: Slots::new(2 * config.max_members),
             fdb,
-            hash,
             select_at: Time::NEVER,
             sweep_at: Time::NEVER,
-            is_unpublished: true,
+            snapshot: Snapshot::new(config.locator, &config.segments, hash),
+            unpublished: BTreeSet::new(),
         }
     }
 
@@ -177,7 +170,7 @@ impl Control {
     /// Replaces the list of nodes that may be members.
     pub(crate) fn set_allowed(&mut self, allowed: Option<BTreeSet<NodeId>>, now: Time) {
         for prefix in self.sessions.set_allowed(allowed) {
-            self.is_unpublished = true;
+            self.note_change(prefix);
             self.disconnect(prefix, now);
             if let Some(Record { id, name, .. }) = self.membership.remove(prefix) {
                 self.outbox.events.push(Event::MemberRemoved { id, name });
@@ -233,7 +226,7 @@ impl Control {
                 self.on_monitor(output, now);
             }
         }
-        core::mem::take(&mut self.is_unpublished).then(|| self.snapshot())
+        self.publish()
     }
 
     fn on_session(&mut self, output: session::Output, now: Time) {
@@ -245,7 +238,7 @@ impl Control {
             Output::Met(prefix) => self.membership.met(prefix, now),
             Output::Closed(prefix) => self.membership.lose(prefix, now),
             Output::Refused(prefix, reason) => self.membership.be_rejected(prefix, reason, now),
-            Output::Changed => self.is_unpublished = true,
+            Output::Changed(prefix) => self.note_change(prefix),
         }
     }
 
@@ -280,9 +273,10 @@ impl Control {
             Output::Joined(by) => {
                 self.outbox.events.extend(self.name_of(by).map(|(by, _)| Event::Joined { by }));
             }
+            // Not before: what is on its way is relayed until now.
             Output::Gone => {
+                self.unpublished.extend(self.sessions.nodes());
                 self.sessions.stop();
-                self.is_unpublished = true;
             }
             Output::Withdrawn => {
                 for prefix in self.live_members() {
@@ -358,9 +352,9 @@ impl Control {
     }
 
     fn connect(&mut self, prefix: NodePrefix, now: Time) {
+        self.note_change(prefix);
         let Some(record) = self.membership.list().alive(prefix) else { return };
         let incarnation = record.version.incarnation;
-        self.is_unpublished = true;
         if self.connections.get(&prefix).is_some_and(|connection| connection.incarnation == incarnation) {
             return;
         }
@@ -370,7 +364,8 @@ impl Control {
         }
         let Some(slot) = self.slots.take(now) else { return };
         let activity = Arc::new(Activity::new());
-        self.connections.insert(prefix, Connection { slot, incarnation, activity });
+        let (path, bulk_path) = (Path::direct(prefix), None);
+        self.connections.insert(prefix, Connection { slot, incarnation, activity, path, bulk_path });
         self.sessions.set_member(prefix, true);
         self.latency.add(prefix, incarnation, now);
         if self.sessions.proven_address(prefix).is_some() {
@@ -390,52 +385,9 @@ impl Control {
         self.latency.remove(prefix, now);
         self.hosts.remove(prefix);
         self.monitor.dismiss(prefix);
-        self.is_unpublished = true;
+        self.note_change(prefix);
         self.lose_relay(prefix, now);
         self.name_of(prefix)
-    }
-
-    fn snapshot(&mut self) -> Snapshot {
-        let peers = if self.membership.is_gone() { Vec::new() } else { self.peers() };
-        let own = self.membership.own();
-        Snapshot::new(own.locator, &own.segments, peers, self.hash)
-    }
-
-    fn peers(&mut self) -> Vec<Peer> {
-        let nodes: Vec<NodePrefix> = self.sessions.nodes().collect();
-        self.limits.retain(|prefix, _| nodes.binary_search(prefix).is_ok());
-        let limits = || {
-            Arc::new(Limits {
-                relay: RateLimit::new(self.relay_limit, RELAY_BURST_NS),
-                flood: RateLimit::new(self.flood_limit, FLOOD_BURST_NS),
-                control: RateLimit::new(CONTROL_LIMIT, CONTROL_BURST_NS),
-                alarms: Alarms::new(),
-            })
-        };
-        for prefix in &nodes {
-            self.limits.entry(*prefix).or_insert_with(limits);
-        }
-        let peer = |prefix: NodePrefix| {
-            let limits = Arc::clone(self.limits.get(&prefix)?);
-            let member = self.member(prefix).map(Arc::new);
-            Some(Peer { prefix, keys: self.sessions.open_keys(prefix), limits, member })
-        };
-        nodes.into_iter().filter_map(peer).collect()
-    }
-
-    fn member(&self, prefix: NodePrefix) -> Option<Member> {
-        let connection = self.connections.get(&prefix)?;
-        let record = self.membership.list().alive(prefix)?;
-        Some(Member {
-            id: record.id,
-            slot: connection.slot,
-            activity: Arc::clone(&connection.activity),
-            locator: record.locator,
-            proven_address: self.sessions.proven_address(prefix),
-            path: self.chosen_path(prefix),
-            bulk_path: self.bulk_path(prefix),
-            segments: record.segments.clone(),
-        })
     }
 
     /// Live members in ascending order.

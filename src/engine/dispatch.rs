@@ -162,14 +162,9 @@ impl Control {
         self.send(to, &Way::straight(entry, address), &Message::AddressChallenge { token }, now);
     }
 
-    /// The path that frames to a live member take, ready to seal onto.
-    pub(super) fn chosen_path(&self, to: NodePrefix) -> Option<SealedPath> {
-        self.sealed(to, &self.chosen_way(to)?)
-    }
-
-    /// The path that bulk traffic to a live member takes, if that is another one.
-    pub(super) fn bulk_path(&self, to: NodePrefix) -> Option<SealedPath> {
-        self.sealed(to, &self.way_along(self.router.bulk_path(to)?)?)
+    /// A path to a live member, ready to seal onto.
+    pub(super) fn sealed_path(&self, to: NodePrefix, path: &Path) -> Option<SealedPath> {
+        self.sealed(to, &self.way_along(path)?)
     }
 
     fn sealed(&self, to: NodePrefix, way: &Way) -> Option<SealedPath> {

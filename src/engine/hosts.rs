@@ -43,7 +43,7 @@ impl Control {
             Output::Refused(by, reason) => {
                 self.counters.bump(reason);
                 let member = self.name_of(by).map(|(id, _)| id);
-                let alarms = self.limits.get(&by).map(|limits| &limits.alarms);
+                let alarms = self.snapshot.peer(by).map(|peer| &peer.limits.alarms);
                 self.outbox.events.extend(alarms.and_then(|alarms| alarms.host_limit(member, now)));
             }
             Output::Unexpected => self.counters.bump(Counter::ControlUnexpected),
@@ -77,7 +77,7 @@ impl Control {
         let (Some(from), Some(to)) = (from, to) else { return };
         let alarms = match to {
             None => Some(&*self.alarms),
-            Some(_) => self.limits.get(&at).map(|limits| &limits.alarms),
+            Some(_) => self.snapshot.peer(at).map(|peer| &peer.limits.alarms),
         };
         let event = alarms.and_then(|alarms| alarms.of_host(learned, host, (from, to), now));
         self.outbox.events.extend(event);

@@ -19,6 +19,8 @@ mod meter;
 mod monitor;
 mod outbox;
 mod paths;
+mod persistent;
+mod publish;
 mod receive;
 mod report;
 mod send;
@@ -143,10 +145,7 @@ impl Engine {
         let (fdb_hash, snapshot_hash) = (hash(), hash());
         let slots = 2 * config.max_members;
         let fdb = Arc::new(Fdb::new(config.fdb_capacity, slots, config.fdb_ageing.as_secs(), fdb_hash));
-        let mut control = Control::new(&config, Arc::clone(&fdb), snapshot_hash, rng, now);
-        let snapshot = control
-            .settle(now)
-            .unwrap_or_else(|| Snapshot::new(config.locator, &[], Vec::new(), snapshot_hash));
+        let control = Control::new(&config, Arc::clone(&fdb), snapshot_hash, rng, now);
         Ok(Engine {
             shared: Arc::new(Shared {
                 own: config.id().prefix(),
@@ -163,8 +162,8 @@ impl Engine {
                 mtu: wire::max_ethernet_payload(config.underlay_mtu, config.locator.ip()) as u16,
                 demand: AtomicUsize::new(control.demand()),
                 counter_sets: Mutex::new(vec![Arc::clone(&control.counters), Arc::new(CounterSet::new())]),
+                published: RwLock::new(Arc::new(control.snapshot.clone())),
                 control: Mutex::new(control),
-                published: RwLock::new(Arc::new(snapshot)),
                 generation: AtomicU64::new(1),
                 fdb,
                 deadline: AtomicU64::new(Time::NEVER.as_nanos()),

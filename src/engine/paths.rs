@@ -62,7 +62,9 @@ impl Control {
                 && self.latency.link_state(member) == Some(LinkState::Down);
             self.membership.set_reachable(member, !is_unreachable, now);
         }
-        self.is_unpublished |= selection.has_other_bulk;
+        if selection.has_other_bulk {
+            self.note_bulk_changes();
+        }
         self.tell_changes(selection.changes);
     }
 
@@ -106,13 +108,15 @@ impl Control {
         } else {
             self.select_soon(now);
         }
-        self.is_unpublished |= failover.has_lost_bulk;
+        if failover.has_lost_bulk {
+            self.note_bulk_changes();
+        }
         self.tell_changes(failover.changes);
     }
 
     pub(super) fn tell_changes(&mut self, changes: Vec<Change>) {
         for Change { to, cause } in changes {
-            self.is_unpublished = true;
+            self.note_change(to);
             self.monitor.dismiss(to);
             self.set_patience(to);
             let path = self.ids_of(&self.router.path(to));

@@ -1,13 +1,11 @@
 //! Frame in -> FDB -> path -> seal -> datagrams (§4.3).
 
-use std::sync::Arc;
-
 use crate::config::Cipher;
 use crate::engine::forwarder::View;
 use crate::engine::lent::{Lent, Pool};
 use crate::engine::snapshot::Member;
 use crate::engine::{Datagram, FrameIn, Sink};
-use crate::forward::fdb::Place;
+use crate::forward::fdb::{Place, Slot};
 use crate::host::Host;
 use crate::rng::Rng;
 use crate::session::{Ends, SHARED_TAIL_LEN, SealedPath, SharedSeal};
@@ -38,7 +36,7 @@ impl View {
         sink: &mut impl Sink,
     ) -> Result<(), Counter> {
         let addresses = Addresses::of(frame.bytes).ok_or(Counter::FrameTooShort)?;
-        let members = self.snapshot.serving(frame.segment).ok_or(Counter::FrameSegment)?;
+        let slots = self.snapshot.serving(frame.segment).ok_or(Counter::FrameSegment)?;
         if addresses.source.is_group() {
             return Err(Counter::FrameGroupSource);
         }
@@ -59,16 +57,18 @@ impl View {
                 None => {}
             }
         }
-        if members.is_empty() {
+        if slots.is_empty() {
             return Err(Counter::FrameNoMember);
         }
         self.counters.bump(Counter::Flooded);
-        match members {
-            [member] => self.send_to(member, now, frame, &mut sending.lent.ends, sink),
-            _ if self.can_share(members, frame.bytes.len()) => {
-                self.flood_shared(members, now, frame, sending, sink)
-            }
-            _ => self.flood_each(members, now, frame, &mut sending.lent, sink),
+        if let [slot] = slots
+            && let Some(member) = self.snapshot.in_slot(*slot)
+        {
+            self.send_to(member, now, frame, &mut sending.lent.ends, sink)
+        } else if self.can_share(slots, frame.bytes.len()) {
+            self.flood_shared(slots, now, frame, sending, sink)
+        } else {
+            self.flood_each(slots, now, frame, &mut sending.lent, sink)
         }
     }
 
@@ -106,7 +106,7 @@ impl View {
     /// Seals a frame for each of several members.
     fn flood_each(
         &self,
-        members: &[Arc<Member>],
+        slots: &[Slot],
         now: Time,
         frame: &mut FrameIn<'_>,
         lent: &mut Lent,
@@ -118,7 +118,7 @@ impl View {
         }
         // A frame too long for one path may fit the others.
         let mut result = Ok(());
-        for member in members {
+        for member in self.snapshot.in_slots(slots) {
             let copy = lent.copies.next(sink);
             copy.clear();
             copy.extend_from_slice(frame.bytes);
@@ -129,20 +129,20 @@ impl View {
     }
 
     /// Whether a frame is worth sealing once for all members, and fits all their paths so.
-    fn can_share(&self, members: &[Arc<Member>], len: usize) -> bool {
-        let fits = |member: &Arc<Member>| {
+    fn can_share(&self, slots: &[Slot], len: usize) -> bool {
+        let fits = |member: &Member| {
             member.path.as_ref().is_some_and(|path| {
                 let len = path.header_len() + SEALED_PREFIX_LEN + len + SHARED_TAIL_LEN;
                 len <= max_payload(self.shared.underlay_mtu, path.widest)
             })
         };
-        len >= SHARED_MIN_LEN && members.len() >= SHARED_MIN_MEMBERS && members.iter().all(fits)
+        len >= SHARED_MIN_LEN && slots.len() >= SHARED_MIN_MEMBERS && self.snapshot.in_slots(slots).all(fits)
     }
 
     /// Seals a frame once, with a key of its own, and that key for each member.
     fn flood_shared(
         &self,
-        members: &[Arc<Member>],
+        slots: &[Slot],
         now: Time,
         frame: &mut FrameIn<'_>,
         Sending { rng, cipher, lent }: &mut Sending,
@@ -150,7 +150,7 @@ impl View {
     ) -> Result<(), Counter> {
         let shared = SharedSeal::new(*cipher, &rng.secret(), frame.bytes);
         let mut result = Ok(());
-        for path in members.iter().filter_map(|member| member.path.as_ref()) {
+        for path in self.snapshot.in_slots(slots).filter_map(|member| member.path.as_ref()) {
             let ends = lent.ends.next(sink);
             match path.seal_shared(ends, &shared, frame.segment, now) {
                 Ok(()) => {

@@ -235,7 +235,7 @@ impl Network {
                 }
                 // Who has no session is no member any more.
                 Output::Closed(node) => self.parties[party].sessions.set_member(node, false),
-                Output::Challenge { .. } | Output::Met(_) | Output::Refused(..) | Output::Changed => {}
+                Output::Challenge { .. } | Output::Met(_) | Output::Refused(..) | Output::Changed(_) => {}
             }
         }
         len

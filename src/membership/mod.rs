@@ -194,11 +194,6 @@ impl Membership {
         matches!(self.phase, Phase::Fetching | Phase::Announcing | Phase::Joined)
     }
 
-    /// True once the node has left. Until then it relays what is on its way.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.phase == Phase::Gone
-    }
-
     /// The digest as it rides on probes and rows.
     pub(crate) fn short_digest(&self) -> u32 {
         self.digest() as u32

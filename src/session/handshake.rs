@@ -247,7 +247,7 @@ impl Sessions {
             }
         }
         self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner: response });
-        self.outputs.push(Output::Changed);
+        self.outputs.push(Output::Changed(prefix));
         self.wake_for(prefix);
     }
 
@@ -296,7 +296,7 @@ impl Sessions {
         node.install(keys, introduction.incarnation, introduction.locator, now);
         node.newest = number(introduction);
         (node.is_used, node.rekey_at) = (false, now + UNUSED);
-        self.outputs.extend([Output::Changed, Output::Confirm(prefix)]);
+        self.outputs.extend([Output::Changed(prefix), Output::Confirm(prefix)]);
         if is_news {
             self.outputs.push(Output::Met(prefix));
         }
@@ -314,7 +314,7 @@ impl Sessions {
         node.route = Some(pending.route);
         node.install(pending.keys, pending.incarnation, pending.locator, now);
         (node.is_used, node.rekey_at) = (true, rekey_at);
-        self.outputs.push(Output::Changed);
+        self.outputs.push(Output::Changed(prefix));
         // Either of the two tells the initiator that its keys are in use.
         self.outputs.push(if is_news { Output::Met(prefix) } else { Output::Confirm(prefix) });
     }

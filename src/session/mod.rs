@@ -95,8 +95,8 @@ pub(crate) enum Output {
     Closed(NodePrefix),
     /// A node refuses a session.
     Refused(NodePrefix, RejectReason),
-    /// Keys or addresses have changed.
-    Changed,
+    /// The keys or the address of this node have changed, or are gone.
+    Changed(NodePrefix),
 }
 
 /// A datagram of a handshake, opened.
@@ -310,7 +310,7 @@ impl Sessions {
             let oldest = strangers.min_by_key(|(_, node)| node.heard_at).map(|(prefix, _)| *prefix);
             let Some(oldest) = oldest else { return false };
             self.nodes.remove(&oldest);
-            self.outputs.extend([Output::Closed(oldest), Output::Changed]);
+            self.outputs.extend([Output::Closed(oldest), Output::Changed(oldest)]);
         }
         self.nodes.insert(prefix, Node::new(id, locator, now));
         true
@@ -366,7 +366,7 @@ impl Sessions {
     pub(crate) fn prove(&mut self, from: NodePrefix, token: u64) -> bool {
         let is_proof = self.nodes.get_mut(&from).is_some_and(|node| node.location.prove(token));
         if is_proof {
-            self.outputs.push(Output::Changed);
+            self.outputs.push(Output::Changed(from));
         }
         is_proof
     }

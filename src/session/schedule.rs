@@ -43,7 +43,7 @@ impl Sessions {
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
         let had_keys = node.current.is_some();
         if node.expire(now) {
-            self.outputs.push(Output::Changed);
+            self.outputs.push(Output::Changed(prefix));
         }
         if had_keys && node.current.is_none() {
             self.outputs.push(Output::Closed(prefix));
@@ -93,7 +93,11 @@ impl Sessions {
 
     pub(super) fn forget_if_idle(&mut self, prefix: NodePrefix) {
         if self.nodes.get(&prefix).is_some_and(|node| node.is_idle() && !node.is_member) {
-            self.nodes.remove(&prefix);
+            let forgotten = self.nodes.remove(&prefix);
+            // Where handshakes crossed, former keys may expire later than those after them.
+            if forgotten.is_some_and(|node| !node.open_keys().is_empty()) {
+                self.outputs.push(Output::Changed(prefix));
+            }
         }
     }
 }
@@ -104,8 +108,12 @@ mod tests {
     use crate::config::{Config, Keys as Secrets, Security};
     use crate::key::{NetworkKey, SecretKey};
     use crate::rng::Rng;
-    use crate::session::{Arrival, seal};
+    use crate::session::seal::{OpenKey, SealKey};
+    use crate::session::suite::Suite;
+    use crate::session::table::KEYS_EXPIRE;
+    use crate::session::{Arrival, Keys, seal};
     use core::net::SocketAddr;
+    use std::sync::Arc;
 
     fn address(node: usize) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, node as u8 + 1], 4789))
@@ -165,5 +173,32 @@ mod tests {
         assert_eq!(nodes[0].keys(ids[1].prefix()).unwrap().epoch_out, second.epoch_in);
         let opens: Vec<u8> = nodes[1].open_keys(ids[0].prefix()).iter().map(|keys| keys.epoch_in).collect();
         assert_eq!(opens, [second.epoch_in, first.epoch_in]);
+    }
+
+    #[test]
+    fn the_data_plane_is_told_when_a_node_is_forgotten_of_which_there_were_former_keys() {
+        let (mut nodes, now) = ([node(0), node(1)], Time::from_nanos(1));
+        let (id, prefix) = (nodes[1].own, nodes[1].own.prefix());
+        nodes[0].contact(id, address(1), None, now);
+        exchange(&mut nodes, now);
+        let [sessions, _] = &mut nodes;
+        // As when handshakes cross: the keys that were made first come into use last.
+        let (seal, open) = (SealKey::new(&[1; 32], Suite::None, 0), OpenKey::new(&[2; 32], Suite::None));
+        let expires_at = now + (KEYS_EXPIRE - Duration::from_secs(9));
+        let keys = Keys { seal, open, epoch_in: 200, epoch_out: 200, expires_at };
+        let other = sessions.nodes.get_mut(&prefix).unwrap();
+        other.install(Arc::new(keys), other.incarnation, address(1), now);
+
+        sessions.contact(id, address(1), None, now + (KEYS_EXPIRE - Duration::from_secs(10)));
+        let mut is_told = false;
+        while sessions.id(prefix).is_some() {
+            sessions.take_outputs();
+            sessions.timer(sessions.deadline());
+            is_told = sessions
+                .take_outputs()
+                .iter()
+                .any(|output| matches!(output, Output::Changed(changed) if *changed == prefix));
+        }
+        assert!(is_told);
     }
 }

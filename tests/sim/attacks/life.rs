@@ -203,6 +203,20 @@ fn no_frame_is_lost_through_a_relay_while_keys_are_renewed() -> Outcome {
 }
 
 #[test]
+fn frames_go_through_a_relay_whose_keys_were_renewed_long_before_those_of_the_destination() -> Outcome {
+    let mut world = crate::support::triangle(100.0, 20.0, 20.0);
+    world.start(0);
+    world.start(1);
+    world.run_for(secs(90))?;
+    world.start(2);
+    assert!(world.run_until(secs(30), |world| world.path(0, 2) == [1, 2])?.is_some());
+    // The relay forgets its first keys after 180 s, and those of the destination are renewed after 210 s.
+    let (sent, lost) = traffic(&mut world, [0, 2], ms(10), secs(400))?;
+    assert_eq!(lost, [], "of {sent}");
+    Ok(())
+}
+
+#[test]
 fn keys_are_renewed_on_lossy_links() -> Outcome {
     for seed in seeds(5) {
         // A detour that is no alternative to the lossy link, but keeps the two from being taken for failed.
