@@ -113,7 +113,7 @@ impl World {
             let Some(next) = self.queue.first_entry().filter(|next| next.key().0 <= until) else { break };
             let ((at, _), happening) = next.remove_entry();
             self.now = at;
-            let site = self.happen(happening);
+            let site = self.happen(happening, at);
             self.events += 1;
             if self.events.is_multiple_of(STATUS_CHECK_EVENTS * self.sites.len() as u64) {
                 self.check_status(site);
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Lets one thing happen; says at which site.
-    fn happen(&mut self, happening: Happening) -> usize {
+    fn happen(&mut self, happening: Happening, at: Time) -> usize {
         match happening {
             Happening::Datagram { site, from, bytes } => {
                 if self.sites[site].state != SiteState::Down {
@@ -165,9 +165,12 @@ impl World {
                 site
             }
             Happening::Deadline { site } => {
-                self.sites[site].alarm = Time::NEVER;
-                self.wake_if_due(site);
-                self.set_alarm(site);
+                // An alarm that an earlier one has replaced is not looked at: nor would it ever end.
+                if self.sites[site].alarm == at {
+                    self.sites[site].alarm = Time::NEVER;
+                    self.wake_if_due(site);
+                    self.set_alarm(site);
+                }
                 site
             }
         }
