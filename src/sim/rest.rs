@@ -111,7 +111,7 @@ impl World {
             let charge_ns = nanos(self.config(site).relay_charge);
             let same =
                 judge.take().filter(|judge| judge.latency == status.latency && judge.charge_ns == charge_ns);
-            let Judge { fast, slow, best, .. } =
+            let Judge { fast, slow, loss, best, .. } =
                 &*judge.insert(same.unwrap_or_else(|| Judge::new(&status, &index, charge_ns)));
             for member in status.members.iter().filter(|member| member.state == MemberState::Alive) {
                 let Some(best_ns) = index.get(&member.id).and_then(|&to| best[own][to]) else { continue };
@@ -121,7 +121,10 @@ impl World {
                     let cost_ns = path.as_ref().and_then(|path| path_cost(links, charge_ns, path));
                     cost_ns.is_none_or(|cost_ns| best_ns + hysteresis_ns(cost_ns) < cost_ns)
                 };
-                if is_worse(fast) && is_worse(slow) && self.takes_longer(&sites, path.as_deref(), charge_ns) {
+                if is_worse(fast)
+                    && is_worse(slow)
+                    && self.takes_longer(&sites, path.as_deref(), loss, charge_ns)
+                {
                     let detail = format!("best is {best_ns} ns: {member:?}");
                     return Some(self.violation_at(site, Rule::PathsNearOptimal, detail));
                 }
@@ -131,14 +134,17 @@ impl World {
     }
 
     /// True if a path, by places in `sites`, takes longer in its direction than the oracle's by more than the hysteresis
-    /// and what engines do not tell from symmetry.
-    fn takes_longer(&self, sites: &[usize], path: Option<&[usize]>, charge_ns: u64) -> bool {
+    /// and what engines do not tell from symmetry. What they have lost on a link counts for longer than links lose it.
+    fn takes_longer(&self, sites: &[usize], path: Option<&[usize]>, loss: &Costs, charge_ns: u64) -> bool {
         let Some(path) = path else { return true };
         let delays = self.true_delays();
         // In round trips, as the charge for a relay is.
         let cost = |from: usize, to: usize| delays[to][from].and(delays[from][to]).map(|delay| 2 * delay);
+        let with_loss = |(from, to): (usize, usize)| {
+            Some(cost(sites[from], sites[to])? + loss[from][to].unwrap_or_default())
+        };
         let costs: Costs =
-            sites.iter().map(|&from| sites.iter().map(|&to| cost(from, to)).collect()).collect();
+            (0..sites.len()).map(|from| (0..sites.len()).map(|to| with_loss((from, to))).collect()).collect();
         let (from, to) = (path[0], path[path.len() - 1]);
         let best_ns = lowest_costs(&costs, charge_ns, MAX_HOPS)[from][to];
         let taken_ns = path_cost(&costs, charge_ns, path);
@@ -263,6 +269,8 @@ struct Judge {
     charge_ns: u64,
     fast: Costs,
     slow: Costs,
+    /// What the loss of each link costs.
+    loss: Costs,
     /// The oracle's, by the higher average of each link.
     best: Costs,
 }
@@ -276,6 +284,7 @@ impl Judge {
             charge_ns,
             fast: costs(status, index, fast),
             slow: costs(status, index, |link| link.slow),
+            loss: costs(status, index, |_| Some(Duration::ZERO)),
             best: lowest_costs(&higher, charge_ns, MAX_HOPS),
         }
     }
