@@ -93,6 +93,7 @@
 
 mod base64;
 pub mod config;
+mod deadlines;
 mod engine;
 mod error;
 #[cfg(leon_fault)]

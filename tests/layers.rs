@@ -8,7 +8,21 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer, lowest first. Those of the layer of components do not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["time", "mac", "base64", "node", "host", "key", "config", "error", "stats", "hash", "rng", "fault"],
+    &[
+        "time",
+        "mac",
+        "base64",
+        "node",
+        "host",
+        "key",
+        "config",
+        "error",
+        "stats",
+        "hash",
+        "rng",
+        "fault",
+        "deadlines",
+    ],
     &["wire"],
     &["membership", "latency", "route", "session", "forward", "hosts", "monitor"],
     &["engine"],

@@ -76,7 +76,7 @@ impl Control {
             Message::Leave { version } => self.membership.handle_leave(from, version, now),
             Message::Probe(probe) => {
                 self.latency.handle_probe(from, probe.stamps, received_at);
-                self.latency.hear_row_version(from, probe.row_version, now);
+                self.latency.hear_row_version(from, probe.row_version);
                 self.hosts.hear_version(from, probe.hosts_version, now);
                 self.membership.compare_digest(from, probe.list_digest, now);
             }

@@ -14,9 +14,9 @@ use crate::wire::latency::{LinkLatency, OFFSET_MODULUS, Row, RowEntry, Transit};
 /// How much a time must move to be advertised anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// By more than 5 %, 0.5 ms, and twice its deviation, which is chance: in each round.
+    /// By more than 5 %, 0.5 ms, and its deviation or more, which is chance: in each round.
     Coarse,
-    /// By more than 0.5 % and 0.05 ms: once in a while, so that small errors do not stay.
+    /// By more than 0.5 %, 0.05 ms, and what is chance: once in a while, so that small errors do not stay.
     Fine,
 }
 
@@ -25,7 +25,7 @@ impl Precision {
     fn has_moved(self, from: u32, to: u32, chance: u32) -> bool {
         let (share, us) = match self {
             Precision::Coarse => (20, chance.max(500)),
-            Precision::Fine => (200, 50),
+            Precision::Fine => (200, chance.max(50)),
         };
         from.abs_diff(to) > (from / share).max(us)
     }
@@ -34,9 +34,11 @@ impl Precision {
 /// A link is also advertised anew when its loss moves by ten points of a hundred: less cannot be told
 /// from chance in 30 s of probes, and an entry that follows chance makes paths flap.
 const MOVED_LOSS: u8 = 26;
-/// A deviation is advertised anew when it is four times as much or a quarter, and has moved by this at least: it is known by
-/// few samples.
-const MOVED_JITTER_US: u32 = 500;
+/// A deviation is advertised anew when it is four times as much or a quarter, and has moved by this at least, or half of it
+/// with fine precision: it is known by few samples.
+const MOVED_JITTER_US: u32 = 1000;
+/// An offset by so many deviations is chance: those that read it disregard what is not far above.
+const OFFSET_CHANCE: u32 = 5;
 
 /// A load is advertised anew when it moves by a sixteenth of what the node can relay, a delay when it moves by a
 /// quarter and 50 us.
@@ -50,8 +52,10 @@ struct Advertised {
     version: u64,
     /// Without an offset.
     entry: RowEntry,
-    /// The offset that it is sent with, as that is then.
+    /// The offset with which it became a part of the row.
     offset: Option<Line>,
+    /// The same as it is measured now: what is sent is for the moment when it is.
+    latest_offset: Option<Line>,
 }
 
 /// The row of this node, as advertised.
@@ -125,10 +129,12 @@ impl OwnRow {
                 && !entry.link.is_some_and(|link| has_offset_moved(offsets, link, precision, now))
         });
         if is_known {
+            self.entries.entry(entry.target).and_modify(|advertised| advertised.latest_offset = offset);
             return false;
         }
         self.version += 1;
-        self.entries.insert(entry.target, Advertised { version: self.version, entry, offset });
+        let advertised = Advertised { version: self.version, entry, offset, latest_offset: offset };
+        self.entries.insert(entry.target, advertised);
         true
     }
 
@@ -138,7 +144,8 @@ impl OwnRow {
         let up = self.entries.get_mut(&target).filter(|advertised| advertised.entry.link.is_some());
         let Some(advertised) = up else { return false };
         self.version += 1;
-        (advertised.version, advertised.entry.link, advertised.offset) = (self.version, None, None);
+        (advertised.version, advertised.entry.link) = (self.version, None);
+        (advertised.offset, advertised.latest_offset) = (None, None);
         true
     }
 
@@ -164,8 +171,9 @@ impl OwnRow {
             let from = rows.last().map_or(from, |row| row.to);
             let to = part.last().map_or(from, |advertised| advertised.version);
             let entry = |advertised: &&Advertised| {
-                let offset_us =
-                    advertised.offset.map(|line| line.at(now).rem_euclid(f64::from(OFFSET_MODULUS)) as u32);
+                let offset_us = advertised
+                    .latest_offset
+                    .map(|line| line.at(now).rem_euclid(f64::from(OFFSET_MODULUS)) as u32);
                 RowEntry { offset_us, ..advertised.entry }
             };
             let entries = part.iter().map(entry).collect();
@@ -184,8 +192,12 @@ impl OwnRow {
 }
 
 /// True if a deviation has moved to four times as much, or to a quarter.
-fn has_other_jitter(from_us: u32, to_us: u32) -> bool {
-    from_us.abs_diff(to_us) > (from_us.max(to_us) / 4 * 3).max(MOVED_JITTER_US)
+fn has_other_jitter(from_us: u32, to_us: u32, precision: Precision) -> bool {
+    let least = match precision {
+        Precision::Coarse => MOVED_JITTER_US,
+        Precision::Fine => MOVED_JITTER_US / 2,
+    };
+    from_us.abs_diff(to_us) > (from_us.max(to_us) / 4 * 3).max(least)
 }
 
 fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Precision) -> bool {
@@ -194,16 +206,16 @@ fn has_moved(from: Option<LinkLatency>, to: Option<LinkLatency>, precision: Prec
         (Some(from), Some(to)) => {
             let chance = 2 * from.jitter_us.max(to.jitter_us);
             precision.has_moved(from.fast_us, to.fast_us, chance)
-                || precision.has_moved(from.slow_us, to.slow_us, 0)
-                || has_other_jitter(from.jitter_us, to.jitter_us)
+                || precision.has_moved(from.slow_us, to.slow_us, chance / 2)
+                || has_other_jitter(from.jitter_us, to.jitter_us, precision)
                 || from.loss.abs_diff(to.loss) >= MOVED_LOSS
         }
         (None, Some(_)) | (Some(_), None) => true,
     }
 }
 
-/// True if the offset is no longer what a reader makes of the one it was told: on the scale of round-trip times, as skews
-/// are.
+/// True if the offset was another one than was told, on the scale of round-trip times, as skews are; with fine precision,
+/// if it is another one than follows from that: a reader that looks far back is less and less sure.
 fn has_offset_moved(
     (from, to): (Option<Line>, Option<Line>),
     link: LinkLatency,
@@ -211,8 +223,13 @@ fn has_offset_moved(
     now: Time,
 ) -> bool {
     let Some((from, to)) = from.zip(to) else { return from.is_some() != to.is_some() };
-    let moved = 2.0 * wrap(to.at(now) - from.at(now), f64::from(OFFSET_MODULUS)).abs();
-    precision.has_moved(link.slow_us, link.slow_us.saturating_add(moved as u32), 2 * link.jitter_us)
+    let at = match precision {
+        Precision::Coarse => from.begin(),
+        Precision::Fine => now,
+    };
+    let moved = 2.0 * wrap(to.at(at) - from.at(at), f64::from(OFFSET_MODULUS)).abs();
+    let chance = OFFSET_CHANCE.saturating_mul(link.jitter_us);
+    precision.has_moved(link.slow_us, link.slow_us.saturating_add(moved as u32), chance)
 }
 
 /// What applying a message to a row led to.

@@ -6,9 +6,11 @@
 
 mod database;
 mod estimator;
+mod interest;
 mod interval;
 mod link;
 mod offset;
+mod peer;
 mod table;
 
 use core::time::Duration;
@@ -17,14 +19,16 @@ use std::collections::BTreeMap;
 pub(crate) use estimator::Estimator;
 pub(crate) use link::LinkState;
 
+use crate::deadlines::Deadlines;
 use crate::node::NodePrefix;
 use crate::rng::Rng;
-use crate::time::Time;
+use crate::time::{Time, nanos};
 use crate::wire::latency::{LinkLatency, Row, RowEntry, Stamps, Transit};
-use database::{Applied, OtherRow, OwnRow, Precision};
+use database::{Applied, OwnRow, Precision};
+use interest::rows_kept;
 use interval::Intervals;
-use link::{Link, Pace, Step};
-use table::skewed;
+use link::Step;
+use peer::Peer;
 
 /// That a link is down is told after this, so that links that fall together are told together.
 const DOWN_DELAY: Duration = Duration::from_millis(10);
@@ -38,16 +42,16 @@ const REMIND_DELAY: Duration = Duration::from_millis(500);
 const ROW_REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 /// A member is sent what it asks of the own row no more often than this.
 const ROW_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
-/// The interval of probes while the other end has not proven where it is: a challenge is repeated after as long.
-const UNPROVEN_INTERVAL: Duration = Duration::from_millis(400);
+/// Who has asked for a part of the own row is told its changes for so long, where they are not told to all.
+const FOLLOWER_FOR: Duration = Duration::from_secs(600);
+/// Who wants to go on being told asks again after this.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(240);
+/// So long after a link is new it is decided anew whose rows are kept, where not all are: many are new at a time.
+const CHOOSE_DELAY: Duration = Duration::from_secs(2);
 /// A link counts as used for so long after frames have taken it.
 const USED_FOR: Duration = Duration::from_secs(10);
 /// When a member says that its link to a node is down, others probe theirs within this, and not all at a time.
 const RUMOUR_SPREAD: Duration = Duration::from_millis(300);
-/// Not before the node has been silent for so long: one that is there is mostly heard again.
-const RUMOUR_HEARD: Duration = Duration::from_secs(1);
-/// Nor so soon after the last such reason: a link that comes and goes costs all others little.
-const RUMOUR_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What latency wants done or made known.
 #[derive(Debug)]
@@ -72,59 +76,6 @@ pub(crate) enum Output {
     Unexpected,
 }
 
-#[derive(Debug)]
-struct Peer {
-    /// Tells the lives of the peer apart.
-    life: u16,
-    link: Link,
-    /// It has proven where it is: only then is anything relayed to it, so that its first proof is hurried. It is asked for
-    /// one, again if need be, when it is heard.
-    is_proven: bool,
-    row: OtherRow,
-    /// The highest version of its row that was heard of.
-    newest_version: u64,
-    /// Until then the link counts as used.
-    used_until: Time,
-    /// When the link is to be probed because another member has lost its link to this one.
-    check_at: Time,
-    /// Before then it is not probed for such a reason again.
-    next_rumour_at: Time,
-    next_request_at: Time,
-    /// Before then it is not sent what it asks of the own row.
-    next_answer_at: Time,
-}
-
-impl Peer {
-    fn deadline(&self) -> Time {
-        let request_at = if self.lacks_row() { self.next_request_at } else { Time::NEVER };
-        self.link.deadline().min(request_at).min(self.check_at)
-    }
-
-    /// Probes the link unless its other end has shown since the rumour that it is there.
-    fn heed_rumour(&mut self, now: Time) {
-        (self.check_at, self.next_rumour_at) = (Time::NEVER, now + RUMOUR_INTERVAL);
-        let heard_at = self.link.estimator().last_answer_at();
-        if heard_at.is_none_or(|at| now.since(at) >= RUMOUR_HEARD) {
-            self.link.check(now);
-        }
-    }
-
-    /// How often the link is probed.
-    fn pace(&self, intervals: &Intervals, now: Time) -> Pace {
-        let interval = match self.is_proven {
-            false => intervals.used.min(UNPROVEN_INTERVAL),
-            true if now < self.used_until => intervals.used,
-            true => intervals.idle,
-        };
-        Pace { interval, shortest: intervals.used }
-    }
-
-    /// True if a part of its row has got lost or is still on its way.
-    fn lacks_row(&self) -> bool {
-        self.row.version() < self.newest_version
-    }
-}
-
 /// Links, the own row, and the rows of all others.
 #[derive(Debug)]
 pub(crate) struct Latency {
@@ -134,6 +85,8 @@ pub(crate) struct Latency {
     intervals: Intervals,
     capacity: usize,
     peers: BTreeMap<NodePrefix, Peer>,
+    /// Of peers.
+    deadlines: Deadlines,
     own_row: OwnRow,
     /// Version of the own row that all have been told.
     told_version: u64,
@@ -145,7 +98,8 @@ pub(crate) struct Latency {
     round_at: Time,
     /// When a round is next to be told with fine precision.
     fine_at: Time,
-    wake_at: Time,
+    /// When it is next decided whose rows are kept.
+    choose_at: Time,
     rng: Rng,
     outputs: Vec<Output>,
 }
@@ -166,13 +120,14 @@ impl Latency {
             intervals: Intervals::new(interval, 0),
             capacity: 2 * max_members,
             peers: BTreeMap::new(),
+            deadlines: Deadlines::default(),
             own_row: OwnRow::default(),
             told_version: 0,
             tell_at: Time::NEVER,
             remind_at: Time::NEVER,
             round_at: Time::ZERO,
             fine_at: Time::ZERO,
-            wake_at: Time::NEVER,
+            choose_at: Time::NEVER,
             rng,
             outputs: Vec::new(),
         }
@@ -185,35 +140,28 @@ impl Latency {
 
     /// When [`timer`](Self::timer) wants to be called.
     pub(crate) fn deadline(&self) -> Time {
-        self.wake_at
+        if self.peers.is_empty() {
+            return Time::NEVER;
+        }
+        let own_row = self.tell_at.min(self.remind_at).min(self.round_at);
+        self.deadlines.next().min(own_row).min(self.choose_at)
     }
 
     /// Starts to probe the link to a member in the life that began with `incarnation`.
     pub(crate) fn add(&mut self, peer: NodePrefix, incarnation: u64, now: Time) {
-        let life = life(incarnation);
-        let (link, row) = (Link::new(self.own < peer, now), OtherRow::default());
-        self.peers.insert(
-            peer,
-            Peer {
-                life,
-                link,
-                is_proven: false,
-                row,
-                newest_version: 0,
-                used_until: Time::ZERO,
-                check_at: Time::NEVER,
-                next_rumour_at: Time::ZERO,
-                next_request_at: Time::ZERO,
-                next_answer_at: Time::ZERO,
-            },
-        );
+        self.peers.insert(peer, Peer::new(life(incarnation), self.own < peer, now));
         self.intervals = Intervals::new(self.interval, self.peers.len());
-        self.wake_by(now);
+        if self.has_all_rows() {
+            self.keep_all_rows();
+        }
+        self.reschedule(peer);
     }
 
     /// Stops probing the link to a member and drops its latencies. What others measured to it no longer counts either.
     pub(crate) fn remove(&mut self, peer: NodePrefix, now: Time) {
         self.peers.remove(&peer);
+        self.deadlines.set(peer, Time::NEVER);
+        self.choose_by(now + CHOOSE_DELAY);
         self.intervals = Intervals::new(self.interval, self.peers.len());
         if self.own_row.withdraw(peer) {
             self.tell_by(now + DOWN_DELAY);
@@ -225,7 +173,7 @@ impl Latency {
     /// Stops everything: the node leaves.
     pub(crate) fn stop(&mut self) {
         self.peers.clear();
-        self.wake_at = Time::NEVER;
+        self.deadlines.clear();
     }
 
     /// Version of the own row, as told to all; what probes carry.
@@ -243,41 +191,6 @@ impl Latency {
         self.peers.get(&peer).map(|peer| peer.link.estimator())
     }
 
-    /// The database's entry for the link from one node to another: `None` if nobody has measured it,
-    /// `Some(None)` if it is down.
-    pub(crate) fn entry(&self, from: NodePrefix, to: NodePrefix) -> Option<Option<LinkLatency>> {
-        if from == self.own {
-            self.own_row.get(to, self.peers.get(&to)?.life)
-        } else {
-            let life = if to == self.own { self.life } else { self.peers.get(&to)?.life };
-            let leg = |node: NodePrefix| self.peers.get(&node)?.link.leg();
-            let (entry, at) = self.peers.get(&from)?.row.get(to, life)?;
-            Some(skewed(entry, *at, || leg(from).zip(leg(to))))
-        }
-    }
-
-    /// True if the database has a link that is up from a member to a node in the life that began with
-    /// `incarnation`, which need not be a member.
-    pub(crate) fn is_linked(&self, from: NodePrefix, to: NodePrefix, incarnation: u64) -> bool {
-        let row = self.peers.get(&from).map(|peer| &peer.row);
-        row.and_then(|row| row.get(to, life(incarnation))).is_some_and(|(entry, _)| entry.link.is_some())
-    }
-
-    /// The latency of the link from a member to a node that need not be one, in whatever life it was measured.
-    pub(crate) fn link_to_stranger(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
-        self.peers.get(&from)?.row.latest(to)
-    }
-
-    /// The latency of the link from one node to another, if it is up.
-    pub(crate) fn link(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
-        self.entry(from, to)?
-    }
-
-    /// What a node is as a relay: `None` if it carries no transit, or is no member.
-    pub(crate) fn transit(&self, node: NodePrefix) -> Option<Transit> {
-        if node == self.own { self.own_row.transit() } else { self.peers.get(&node)?.row.transit() }
-    }
-
     /// Says what this node is as a relay. Others are told in the next round, if it has moved by enough.
     pub(crate) fn set_transit(&mut self, transit: Option<Transit>) {
         if self.own_row.set_transit(transit) {
@@ -286,12 +199,11 @@ impl Latency {
     }
 
     /// Frames have lately taken the link to a member: it is probed as often as can be.
-    pub(crate) fn mark_used(&mut self, peer: NodePrefix, now: Time) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
+    pub(crate) fn mark_used(&mut self, prefix: NodePrefix, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&prefix) {
             peer.used_until = now + USED_FOR;
             peer.link.hurry(now, peer.pace(&self.intervals, now));
-            let deadline = peer.link.deadline();
-            self.wake_by(deadline);
+            self.reschedule(prefix);
         }
     }
 
@@ -303,22 +215,19 @@ impl Latency {
     }
 
     /// There is doubt whether the link to a member is still up: it is probed at once.
-    pub(crate) fn check(&mut self, peer: NodePrefix, now: Time) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
+    pub(crate) fn check(&mut self, prefix: NodePrefix, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&prefix) {
             peer.link.check(now);
-            self.wake_by(now);
+            self.reschedule(prefix);
         }
     }
 
     /// A member says which version its row has. If that is newer than what is known here, the difference is
     /// asked for until it comes.
-    pub(crate) fn hear_row_version(&mut self, from: NodePrefix, version: u64, now: Time) {
+    pub(crate) fn hear_row_version(&mut self, from: NodePrefix, version: u64) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         peer.newest_version = peer.newest_version.max(version);
-        if peer.lacks_row() {
-            let request_at = peer.next_request_at.max(now);
-            self.wake_by(request_at);
-        }
+        self.reschedule(from);
     }
 
     /// A probe of a member has arrived at `received_at`.
@@ -327,8 +236,7 @@ impl Latency {
         let was_up = peer.link.state() == LinkState::Up;
         let pace = peer.pace(&self.intervals, received_at);
         let is_answer = peer.link.receive(stamps, received_at, pace);
-        let deadline = peer.link.deadline();
-        self.wake_by(deadline);
+        self.reschedule(from);
         if is_answer {
             if !was_up {
                 self.outputs.push(Output::LinkUp(from));
@@ -340,16 +248,18 @@ impl Latency {
     /// A part of a member's row.
     pub(crate) fn handle_row(&mut self, from: NodePrefix, row: Row, now: Time) {
         let version = row.to;
-        let Some(mut known) = self.peers.get_mut(&from).map(|peer| core::mem::take(&mut peer.row)) else {
+        let Some(known) = self.peers.get_mut(&from).map(|peer| peer.row.take()) else {
             self.outputs.push(Output::Unexpected);
             return;
         };
+        // It was asked for before it was known that it is not wanted.
+        let Some(mut known) = known else { return };
         let lost: Vec<NodePrefix> =
             row.entries.iter().filter(|entry| entry.link.is_none()).map(|entry| entry.target).collect();
         let applied = known
             .apply(row, now, self.capacity, |target| target == self.own || self.peers.contains_key(&target));
         if let Some(peer) = self.peers.get_mut(&from) {
-            peer.row = known;
+            peer.row = Some(known);
         }
         match applied {
             Applied::Nothing => {}
@@ -360,7 +270,7 @@ impl Latency {
                     self.hear_rumour(from, target, now);
                 }
             }
-            Applied::Missing => self.hear_row_version(from, version, now),
+            Applied::Missing => self.hear_row_version(from, version),
         }
     }
 
@@ -372,19 +282,17 @@ impl Latency {
             return;
         }
         let delay = self.rng.below(RUMOUR_SPREAD);
-        let Some(peer) = self.peers.get_mut(&target).filter(|peer| peer.link.state() == LinkState::Up) else {
-            return;
-        };
-        let silent_at = peer.link.estimator().last_answer_at().map_or(now, |at| at + RUMOUR_HEARD);
-        peer.check_at = peer.check_at.min(now.max(silent_at).max(peer.next_rumour_at) + delay);
-        let check_at = peer.check_at;
-        self.wake_by(check_at);
+        if let Some(peer) = self.peers.get_mut(&target) {
+            peer.hear_rumour(delay, now);
+            self.reschedule(target);
+        }
     }
 
     /// A member asks for what changed in the own row.
     pub(crate) fn handle_row_request(&mut self, from: NodePrefix, version: u64, now: Time) {
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| now >= peer.next_answer_at) else { return };
         peer.next_answer_at = now + ROW_ANSWER_INTERVAL;
+        peer.follower_until = now + FOLLOWER_FOR;
         for row in self.own_row.since(version, now) {
             self.outputs.push(Output::Row(from, row));
         }
@@ -392,35 +300,16 @@ impl Latency {
 
     /// Does what is due.
     pub(crate) fn timer(&mut self, now: Time) {
-        if now < self.wake_at {
-            return;
+        while let Some(prefix) = self.deadlines.pop(now) {
+            self.step(prefix, now);
+            self.reschedule(prefix);
         }
-        let mut down = Vec::new();
-        for (prefix, peer) in &mut self.peers {
-            if now >= peer.check_at {
-                peer.heed_rumour(now);
-            }
-            match peer.link.step(now, peer.pace(&self.intervals, now), &mut self.rng) {
-                Step::Wait => {}
-                Step::Probe(stamps) => {
-                    self.outputs.push(Output::Probe(*prefix, stamps));
-                    if peer.link.state() == LinkState::Down {
-                        self.outputs.push(Output::Row(*prefix, self.own_row.reminder(self.told_version)));
-                    }
-                }
-                Step::WentDown => down.push(*prefix),
-            }
-            if peer.lacks_row() && now >= peer.next_request_at {
-                peer.next_request_at = now + ROW_REQUEST_INTERVAL;
-                self.outputs.push(Output::RowRequest(*prefix, peer.row.version()));
-            }
-        }
-        for prefix in down {
-            self.outputs.extend([Output::LinkDown(prefix), Output::Changed]);
-            self.notice(prefix, now);
+        if now >= self.choose_at {
+            self.choose_rows(now);
         }
         if now >= self.round_at {
             self.round_at = now + self.rng.around(self.intervals.round);
+            self.choose_by(now);
             self.advertise_all(now);
             self.tell(now);
         } else if now >= self.tell_at {
@@ -428,18 +317,91 @@ impl Latency {
         }
         if now >= self.remind_at {
             self.remind_at = Time::NEVER;
-            self.outputs.push(Output::RowToAll(self.own_row.reminder(self.told_version)));
+            self.tell_row(self.own_row.reminder(self.told_version), now);
         }
-        let links = self.peers.values().map(Peer::deadline);
-        self.wake_at = links.fold(self.tell_at.min(self.remind_at).min(self.round_at), Time::min);
     }
 
-    /// Tells all members what has changed in the own row.
+    /// Does what is due about one member.
+    fn step(&mut self, prefix: NodePrefix, now: Time) {
+        let follow_at = if self.has_all_rows() { Time::NEVER } else { now + FOLLOW_INTERVAL };
+        let Some(peer) = self.peers.get_mut(&prefix) else { return };
+        if now >= peer.check_at {
+            peer.heed_rumour(now);
+        }
+        let step = peer.link.step(now, peer.pace(&self.intervals, now), &mut self.rng);
+        if let Step::Probe(stamps) = step {
+            self.outputs.push(Output::Probe(prefix, stamps));
+            if peer.link.state() == LinkState::Down {
+                self.outputs.push(Output::Row(prefix, self.own_row.reminder(self.told_version)));
+            }
+        }
+        if now >= peer.request_at()
+            && let Some(row) = &peer.row
+        {
+            (peer.next_request_at, peer.follow_at) = (now + ROW_REQUEST_INTERVAL, follow_at);
+            self.outputs.push(Output::RowRequest(prefix, row.version()));
+        }
+        if step == Step::WentDown {
+            self.outputs.extend([Output::LinkDown(prefix), Output::Changed]);
+            self.notice(prefix, now);
+        }
+    }
+
+    /// Tells what has changed in the own row.
     fn tell(&mut self, now: Time) {
         self.tell_at = Time::NEVER;
         let news = self.own_row.since(self.told_version, now);
         self.told_version = self.own_row.version();
-        self.outputs.extend(news.into_iter().map(Output::RowToAll));
+        for row in news {
+            self.tell_row(row, now);
+        }
+    }
+
+    /// Tells a part of the own row to those who keep it.
+    fn tell_row(&mut self, row: Row, now: Time) {
+        if self.has_all_rows() {
+            self.outputs.push(Output::RowToAll(row));
+        } else {
+            let followers = self.peers.iter().filter(|(_, peer)| now < peer.follower_until);
+            self.outputs.extend(followers.map(|(prefix, _)| Output::Row(*prefix, row.clone())));
+        }
+    }
+
+    /// True if the members are so few that all keep the rows of all.
+    fn has_all_rows(&self) -> bool {
+        self.peers.len() <= rows_kept(self.peers.len())
+    }
+
+    fn keep_all_rows(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.keep_row(Time::NEVER);
+        }
+    }
+
+    /// Decides anew whose rows are kept.
+    fn choose_rows(&mut self, now: Time) {
+        self.choose_at = Time::NEVER;
+        if self.has_all_rows() {
+            self.keep_all_rows();
+            return;
+        }
+        let kept = self.peers.iter().filter(|(_, peer)| peer.row.is_some()).map(|(prefix, _)| *prefix);
+        let kept = kept.collect();
+        let up = self.peers.iter().filter(|(_, peer)| peer.link.state() == LinkState::Up);
+        let links = up.map(|(prefix, peer)| (*prefix, nanos(peer.link.estimator().slow())));
+        let chosen = interest::choose(self.own, &kept, links, rows_kept(self.peers.len()));
+        if chosen == kept {
+            return;
+        }
+        self.outputs.push(Output::Changed);
+        for (prefix, peer) in &mut self.peers {
+            if !chosen.contains(prefix) {
+                peer.drop_row();
+            } else if peer.follow_at == Time::NEVER {
+                peer.keep_row(now);
+            }
+            self.deadlines.set(*prefix, peer.deadline());
+        }
     }
 
     /// Brings the own row up to what is measured now.
@@ -469,6 +431,7 @@ impl Latency {
         self.own_row.set(row_entry(target, life, link), None, Precision::Coarse, now);
         let delay = if link.is_none() { DOWN_DELAY } else { UP_DELAY };
         self.tell_by(now + delay);
+        self.choose_by(now + CHOOSE_DELAY);
         self.outputs.push(Output::Changed);
         if link.is_none() {
             self.outputs.push(Output::Lost(self.own, target));
@@ -478,11 +441,16 @@ impl Latency {
 
     fn tell_by(&mut self, at: Time) {
         self.tell_at = self.tell_at.min(at);
-        self.wake_by(at);
     }
 
-    fn wake_by(&mut self, at: Time) {
-        self.wake_at = self.wake_at.min(at);
+    fn choose_by(&mut self, at: Time) {
+        self.choose_at = self.choose_at.min(at);
+    }
+
+    fn reschedule(&mut self, prefix: NodePrefix) {
+        if let Some(peer) = self.peers.get(&prefix) {
+            self.deadlines.set(prefix, peer.deadline());
+        }
     }
 }
 

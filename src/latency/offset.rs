@@ -50,6 +50,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// When it was measured.
+    pub(super) fn begin(self) -> Time {
+        self.at
+    }
+
     /// In microseconds, at any moment.
     pub(super) fn at(self, at: Time) -> f64 {
         self.us + self.rate * span(self.at, at)

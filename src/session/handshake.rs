@@ -92,7 +92,7 @@ impl Sessions {
                 // The cookie is good for the way it came by.
                 let route = way_back(arrival, attempt.locator);
                 self.initiate(prefix, route, now);
-                self.wake_for(prefix);
+                self.reschedule(prefix);
                 Ok(())
             }
             None => Err(Counter::HandshakeUnexpected),
@@ -248,7 +248,7 @@ impl Sessions {
         }
         self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner: response });
         self.outputs.push(Output::Changed(prefix));
-        self.wake_for(prefix);
+        self.reschedule(prefix);
     }
 
     /// A node answers an own initiation.
@@ -300,7 +300,7 @@ impl Sessions {
         if is_news {
             self.outputs.push(Output::Met(prefix));
         }
-        self.wake_for(prefix);
+        self.reschedule(prefix);
     }
 
     /// Takes the keys of a node's handshake into use: it has used them.

@@ -35,6 +35,7 @@ pub(crate) use shared::SharedSeal;
 pub(crate) use table::Keys;
 
 use crate::config::{Cipher, Config, MAX_HOPS, Security};
+use crate::deadlines::Deadlines;
 use crate::error::RejectReason;
 use crate::node::{NodeId, NodePrefix};
 use crate::rng::Rng;
@@ -133,7 +134,8 @@ pub(crate) struct Sessions {
     gate: Gate,
     /// Number of the latest own initiation.
     sequence: u64,
-    wake_at: Time,
+    /// Of nodes.
+    deadlines: Deadlines,
     rng: Rng,
     outputs: Vec<Output>,
 }
@@ -156,7 +158,7 @@ impl Sessions {
             greetings: BTreeMap::new(),
             gate: Gate::new(rng.fork()),
             sequence: 0,
-            wake_at: Time::NEVER,
+            deadlines: Deadlines::default(),
             rng,
             outputs: Vec::new(),
         }
@@ -169,7 +171,8 @@ impl Sessions {
 
     /// When [`timer`](Self::timer) wants to be called.
     pub(crate) fn deadline(&self) -> Time {
-        self.wake_at
+        let greetings = self.greetings.values().map(|greeting| greeting.until);
+        greetings.fold(self.deadlines.next(), Time::min)
     }
 
     /// Twelve random bytes for the seal of a handshake.
@@ -227,8 +230,7 @@ impl Sessions {
     pub(crate) fn set_member(&mut self, prefix: NodePrefix, is_member: bool) {
         if let Some(node) = self.nodes.get_mut(&prefix) {
             node.is_member = is_member;
-            let deadline = node.deadline();
-            self.wake_by(deadline);
+            self.reschedule(prefix);
             self.forget_if_idle(prefix);
         }
     }
@@ -250,7 +252,7 @@ impl Sessions {
     pub(crate) fn stop(&mut self) {
         self.nodes.clear();
         self.greetings.clear();
-        self.wake_at = Time::NEVER;
+        self.deadlines.clear();
     }
 
     fn is_allowed(&self, id: &NodeId) -> bool {
@@ -278,7 +280,6 @@ impl Sessions {
         greeting.until = until;
         let inner = Hello { nonce: greeting.nonce }.to_bytes();
         self.outputs.push(Output::Send { route: Route::Address(address), kind: TYPE_HELLO, inner });
-        self.wake_by(until);
     }
 
     /// Gets a session with a node, at its locator or through a member that reaches it.
@@ -336,7 +337,7 @@ impl Sessions {
             node.attempt = Some(attempt);
         }
         self.retry(prefix, now);
-        self.wake_for(prefix);
+        self.reschedule(prefix);
     }
 
     /// A datagram of a node arrived that its session's keys opened: which keys, by their epoch. `address` is where
@@ -359,7 +360,7 @@ impl Sessions {
         if keys.seal.sealed() >= seal::REKEY_AFTER {
             node.rekey_at = now;
         }
-        self.wake_for(from);
+        self.reschedule(from);
     }
 
     /// A node answers a challenge; false if there was none.
@@ -371,13 +372,7 @@ impl Sessions {
         is_proof
     }
 
-    fn wake_for(&mut self, prefix: NodePrefix) {
-        if let Some(deadline) = self.nodes.get(&prefix).map(Node::deadline) {
-            self.wake_by(deadline);
-        }
-    }
-
-    fn wake_by(&mut self, at: Time) {
-        self.wake_at = self.wake_at.min(at);
+    fn reschedule(&mut self, prefix: NodePrefix) {
+        self.deadlines.set(prefix, self.nodes.get(&prefix).map_or(Time::NEVER, Node::deadline));
     }
 }

@@ -22,21 +22,14 @@ const REKEY_RETRY: Duration = Duration::from_secs(2);
 impl Sessions {
     /// Does what is due.
     pub(crate) fn timer(&mut self, now: Time) {
-        if now < self.wake_at {
-            return;
-        }
         self.greetings.retain(|_, greeting| greeting.until > now);
-        let due: Vec<NodePrefix> =
-            self.nodes.iter().filter(|(_, node)| node.deadline() <= now).map(|(prefix, _)| *prefix).collect();
-        for prefix in due {
+        while let Some(prefix) = self.deadlines.pop(now) {
             self.expire(prefix, now);
             self.renew(prefix, now);
             self.retry(prefix, now);
             self.forget_if_idle(prefix);
+            self.reschedule(prefix);
         }
-        let greetings = self.greetings.values().map(|greeting| greeting.until);
-        let nodes = self.nodes.values().map(|node| node.deadline());
-        self.wake_at = greetings.chain(nodes).fold(Time::NEVER, Time::min);
     }
 
     fn expire(&mut self, prefix: NodePrefix, now: Time) {

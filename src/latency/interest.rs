@@ -1,0 +1,84 @@
+//! Whose rows a node keeps: everybody's while members are few; of many those of some, which are its relays then.
+//!
+//! A path with one relay needs the row of that relay alone. A row costs memory, traffic and time for each member it
+//! has, so that what is kept is bounded in entries: the more members, the fewer rows. Near members and members all over
+//! the world hold most of what relays can save (`leond simulate` says how much).
+
+use std::collections::BTreeSet;
+
+use crate::node::NodePrefix;
+
+/// So many entries of other nodes' rows are kept at most: all of them with up to 256 members, 65 rows of a thousand.
+const ENTRIES: usize = 1 << 16;
+/// A member whose row is kept counts as nearer by a quarter: two that are as near do not alternate.
+const STAY: (u64, u64) = (3, 4);
+
+/// Of how many members the rows are kept where there are so many.
+pub(super) fn rows_kept(members: usize) -> usize {
+    ENTRIES / members.max(1)
+}
+
+/// The members whose rows are kept, so many of those that links are up to: half are the nearest by round-trip time, in
+/// any unit, half are anywhere.
+pub(super) fn choose(
+    own: NodePrefix,
+    kept: &BTreeSet<NodePrefix>,
+    links: impl Iterator<Item = (NodePrefix, u64)>,
+    rows: usize,
+) -> BTreeSet<NodePrefix> {
+    let distance = |(peer, rtt): (NodePrefix, u64)| {
+        (if kept.contains(&peer) { rtt * STAY.0 / STAY.1 } else { rtt }, peer)
+    };
+    let mut by_distance: Vec<_> = links.map(distance).collect();
+    by_distance.sort_unstable();
+    let near = by_distance.len().min(rows / 2);
+    let mut others: Vec<_> = by_distance.split_off(near).into_iter().map(|(_, peer)| peer).collect();
+    // As good as at random, but the same each time: identities are hashes.
+    others.sort_unstable_by_key(|peer| peer.0 ^ own.0);
+    others.truncate(rows - near);
+    by_distance.into_iter().map(|(_, peer)| peer).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: usize = 64;
+
+    fn peer(number: u64) -> NodePrefix {
+        NodePrefix(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn choose_of(kept: &BTreeSet<NodePrefix>, us: impl Fn(u64) -> u64) -> BTreeSet<NodePrefix> {
+        choose(NodePrefix(7), kept, (1..=1000).map(|number| (peer(number), us(number))), ROWS)
+    }
+
+    #[test]
+    fn of_few_members_all_rows_are_kept_and_of_many_fewer_and_fewer() {
+        assert_eq!([1, 12, 256].map(|members| rows_kept(members) >= members), [true; 3]);
+        assert_eq!([257, 512, 1000, 4096].map(rows_kept), [255, 128, 65, 16]);
+    }
+
+    #[test]
+    fn half_of_the_rows_are_those_of_the_nearest() {
+        let kept = choose_of(&BTreeSet::new(), |number| number * 100);
+        assert_eq!(kept.len(), ROWS);
+        assert_eq!(kept, choose_of(&BTreeSet::new(), |number| number * 200), "whatever the unit");
+        assert!((1..=ROWS as u64 / 2).all(|number| kept.contains(&peer(number))));
+    }
+
+    #[test]
+    fn a_row_stays_until_another_member_is_clearly_nearer() {
+        let kept = choose_of(&BTreeSet::new(), |number| number * 100);
+        assert!(!kept.contains(&peer(501)));
+        let swapped = |by: u64| move |number: u64| if number == 501 { 3_200 - by } else { number * 100 };
+        assert_eq!(choose_of(&kept, swapped(100)), kept);
+        assert_ne!(choose_of(&kept, swapped(1_500)), kept);
+    }
+
+    #[test]
+    fn where_fewer_links_are_up_than_rows_are_kept_all_of_them_are() {
+        let links = (1..=20).map(|number| (peer(number), 1_000));
+        assert_eq!(choose(NodePrefix(0), &BTreeSet::new(), links, ROWS).len(), 20);
+    }
+}
