@@ -165,9 +165,25 @@ impl Control {
                 self.send(from, &way, &answer, now);
             }
         }
-        if probe.is_doubt && is_sending {
-            self.look_into(from, false, now);
+        if probe.is_doubt {
+            if let Some(way) = self.way_back(source) {
+                self.monitor.share_doubt(from, way, now);
+            }
+            if is_sending {
+                self.look_into(from, false, now);
+            }
         }
+    }
+
+    /// Which of the two paths to the source of a datagram it came along, in reverse.
+    fn way_back(&self, source: &Source) -> Option<Way> {
+        let locator = |hop: &NodePrefix| Some(self.membership.list().alive(*hop)?.locator);
+        let relays = || source.relays.iter().copied().map(Some);
+        let is_along = |path: &Path| path.relays().iter().rev().map(locator).eq(relays());
+        if is_along(&self.router.path(source.prefix)) {
+            return Some(Way::Chosen);
+        }
+        self.router.backup(source.prefix).filter(|path| is_along(path)).map(|_| Way::Backup)
     }
 }
 

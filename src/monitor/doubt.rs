@@ -9,6 +9,9 @@ use crate::wire::path_probe::PathProbe;
 /// The chosen path is probed a second time so soon after: of two probes on a path with a loss of a hundredth, one in
 /// ten thousand pairs is lost.
 const REPEAT_AFTER: Duration = Duration::from_millis(20);
+/// Where the member doubts its own path, too, and says so along the backup, the chosen path has failed unless the same
+/// comes along it within this: it is sent there as well, first, and once more after [`REPEAT_AFTER`].
+const BOTH_DOUBT: Duration = Duration::from_millis(25);
 /// So often both are tried before they are believed to be dead both; then there is nothing to change to.
 const TRIES: u8 = 2;
 
@@ -45,6 +48,10 @@ pub(super) struct Doubt {
     /// When the present try began.
     tried_at: Time,
     has_backup_answered: bool,
+    /// Something came along the chosen path: it carries in one direction at least.
+    has_heard: bool,
+    /// When the chosen path has failed because the member hears nothing either.
+    fails_at: Time,
 }
 
 impl Doubt {
@@ -58,6 +65,8 @@ impl Doubt {
             tries: 1,
             tried_at: now,
             has_backup_answered: false,
+            has_heard: false,
+            fails_at: Time::NEVER,
         }
     }
 
@@ -70,7 +79,7 @@ impl Doubt {
     }
 
     pub(super) fn end(&mut self) {
-        self.stage = Stage::Over;
+        (self.stage, self.fails_at) = (Stage::Over, Time::NEVER);
     }
 
     /// The path whose probe had this token, even if its answer is late.
@@ -84,19 +93,24 @@ impl Doubt {
 
     pub(super) fn deadline(&self) -> Time {
         let OfWays { chosen, backup } = self.timeouts;
-        match self.stage {
+        let stage_ends_at = match self.stage {
             Stage::ProbeChosen | Stage::ProbeBackup => self.tried_at,
             Stage::RepeatChosen => self.tried_at + REPEAT_AFTER.min(chosen),
             Stage::Await => self.tried_at + chosen,
             Stage::AwaitBackup => self.tried_at + backup.max(chosen),
             Stage::Over => Time::NEVER,
-        }
+        };
+        stage_ends_at.min(self.fails_at)
     }
 
     /// Does the next thing that is due.
     pub(super) fn step(&mut self, now: Time) -> Step {
         if now < self.deadline() {
             return Step::Wait;
+        }
+        if now >= self.fails_at {
+            self.end();
+            return Step::Fail;
         }
         let (stage, step) = match self.stage {
             Stage::ProbeChosen => (Stage::ProbeBackup, self.probe(Way::Chosen)),
@@ -119,6 +133,18 @@ impl Doubt {
         let OfWays { chosen, backup } = self.tokens;
         let token = if way == Way::Backup { backup } else { chosen };
         Step::Probe(way, PathProbe { token, is_doubt: self.is_own })
+    }
+
+    /// The member says along this path that it doubts its own: what goes to it is lost as what comes from it is, so
+    /// that no answer need be awaited.
+    pub(super) fn shared(&mut self, way: Way, now: Time) {
+        match way {
+            Way::Chosen => (self.has_heard, self.fails_at) = (true, Time::NEVER),
+            _ if self.is_own && !self.has_heard && !self.is_over() => {
+                self.fails_at = self.fails_at.min(now + BOTH_DOUBT);
+            }
+            _ => {}
+        }
     }
 
     /// The probe along a path was answered.
@@ -205,6 +231,39 @@ mod tests {
     fn a_backup_whose_probe_was_lost_is_tried_again() {
         let (_, failed) = follow(|way, nth| (way == Way::Backup && nth > 2).then_some(60));
         assert_eq!(failed, Some(250));
+    }
+
+    /// Follows a doubt of which nothing is answered while the member says at these times, along these paths, that it
+    /// doubts its own; gives when the path failed.
+    fn failed_at(is_own: bool, says: &[(u64, Way)]) -> Option<u64> {
+        let mut doubt = Doubt::new(OfWays { chosen: 1, backup: 2 }, TIMEOUTS, is_own, at(0));
+        (0..1000).find(|ms| {
+            for (_, way) in says.iter().filter(|(at, _)| at == ms) {
+                doubt.shared(*way, at(*ms));
+            }
+            (0..5).any(|_| doubt.step(at(*ms)) == Step::Fail)
+        })
+    }
+
+    #[test]
+    fn a_path_that_both_ends_doubt_fails_before_an_answer_could_have_come() {
+        assert_eq!(failed_at(true, &[(50, Way::Backup)]), Some(75));
+        assert_eq!(
+            failed_at(true, &[(50, Way::Backup), (70, Way::Backup)]),
+            Some(75),
+            "counted from the first"
+        );
+    }
+
+    #[test]
+    fn a_path_that_carries_what_the_member_says_is_not_given_up_for_it() {
+        assert_eq!(failed_at(true, &[(40, Way::Chosen), (50, Way::Backup)]), None);
+        assert_eq!(failed_at(true, &[(50, Way::Backup), (70, Way::Chosen)]), None);
+    }
+
+    #[test]
+    fn a_doubt_that_was_told_is_not_confirmed_by_being_told_again() {
+        assert_eq!(failed_at(false, &[(50, Way::Backup)]), None);
     }
 
     #[test]

@@ -98,6 +98,14 @@ impl Monitor {
         self.wake_at = now;
     }
 
+    /// A member that hears nothing of this node says so, along the reverse of this path to it.
+    pub(crate) fn share_doubt(&mut self, from: NodePrefix, way: Way, now: Time) {
+        if let Some(doubt) = self.doubts.get_mut(&from) {
+            doubt.shared(way, now);
+            self.wake_at = self.wake_at.min(doubt.deadline());
+        }
+    }
+
     /// Compares the chosen paths to these members, which have relays, with the direct ones, once more; those to all
     /// others not any longer.
     pub(crate) fn compare(&mut self, members: &[NodePrefix]) {
