@@ -340,7 +340,7 @@ impl Control {
     /// node, which may have nothing else to say for long.
     fn confirm(&mut self, prefix: NodePrefix, now: Time) {
         if self.latency.link_state(prefix) == Some(LinkState::Up) {
-            self.latency.check(prefix, now);
+            self.latency.ask(prefix, now);
         } else {
             self.send_to(prefix, &Message::Confirm, now);
         }

@@ -214,6 +214,14 @@ impl Latency {
         }
     }
 
+    /// Sends a member a probe, which it answers at once.
+    pub(crate) fn ask(&mut self, prefix: NodePrefix, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&prefix) {
+            peer.link.ask(now);
+            self.reschedule(prefix);
+        }
+    }
+
     /// There is doubt whether the link to a member is still up: it is probed at once.
     pub(crate) fn check(&mut self, prefix: NodePrefix, now: Time) {
         if let Some(peer) = self.peers.get_mut(&prefix) {
