@@ -14,9 +14,7 @@ use crate::session::limit::Admission;
 use crate::session::noise::{self, Answerable, Identity, SplitKeys};
 use crate::session::seal::{OpenKey, SealKey};
 use crate::session::suite::Suite;
-use crate::session::table::{
-    ALIVE, FRESH, KEYS_EXPIRE, Keys, Node, Number, Pending, REKEY_RESPONDER, UNUSED,
-};
+use crate::session::table::{ALIVE, FRESH, Keys, Node, Number, Pending, REKEY_RESPONDER, UNUSED, lifetime};
 use crate::session::{Arrival, Output, Route, Sessions};
 use crate::stats::Counter;
 use crate::time::Time;
@@ -227,7 +225,7 @@ impl Sessions {
             open: OpenKey::new(&split.to_responder, suite),
             epoch_in: epoch,
             epoch_out: introduction.epoch,
-            expires_at: now + KEYS_EXPIRE,
+            expires_at: now + lifetime(self.nodes.len()),
         });
         let pending = Pending {
             keys,
@@ -284,13 +282,14 @@ impl Sessions {
         now: Time,
     ) {
         let (suite, flow_label) = (self.suite(introduction.cipher), self.rng.u64() as u32);
+        let expires_at = now + lifetime(self.nodes.len());
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
         let keys = Arc::new(Keys {
             seal: SealKey::new(&split.to_responder, suite, flow_label),
             open: OpenKey::new(&split.to_initiator, suite),
             epoch_in,
             epoch_out: introduction.epoch,
-            expires_at: now + KEYS_EXPIRE,
+            expires_at,
         });
         let is_news = node.is_news(introduction.incarnation);
         node.install(keys, introduction.incarnation, introduction.locator, now);
@@ -305,9 +304,9 @@ impl Sessions {
 
     /// Takes the keys of a node's handshake into use: it has used them.
     pub(super) fn promote(&mut self, prefix: NodePrefix, now: Time) {
-        let rekey_at = now + self.rng.around(REKEY_RESPONDER);
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
         let Some(pending) = node.pending.take() else { return };
+        let rekey_at = now + self.rng.around(pending.keys.part_left(REKEY_RESPONDER, now));
         let is_news = node.is_news(pending.incarnation);
         node.newest = pending.number;
         node.latest = pending.message;

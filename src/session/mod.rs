@@ -355,7 +355,8 @@ impl Sessions {
         }
         let Some(keys) = node.current.as_ref().filter(|keys| keys.epoch_in == epoch) else { return };
         if !node.is_used {
-            (node.is_used, node.rekey_at) = (true, now + self.rng.around(REKEY_INITIATOR));
+            (node.is_used, node.rekey_at) =
+                (true, now + self.rng.around(keys.part_left(REKEY_INITIATOR, now)));
         }
         if keys.seal.sealed() >= seal::REKEY_AFTER {
             node.rekey_at = now;

@@ -103,7 +103,7 @@ mod tests {
     use crate::rng::Rng;
     use crate::session::seal::{OpenKey, SealKey};
     use crate::session::suite::Suite;
-    use crate::session::table::KEYS_EXPIRE;
+    use crate::session::table::lifetime;
     use crate::session::{Arrival, Keys, seal};
     use core::net::SocketAddr;
     use std::sync::Arc;
@@ -177,12 +177,12 @@ mod tests {
         let [sessions, _] = &mut nodes;
         // As when handshakes cross: the keys that were made first come into use last.
         let (seal, open) = (SealKey::new(&[1; 32], Suite::None, 0), OpenKey::new(&[2; 32], Suite::None));
-        let expires_at = now + (KEYS_EXPIRE - Duration::from_secs(9));
+        let expires_at = now + (lifetime(2) - Duration::from_secs(9));
         let keys = Keys { seal, open, epoch_in: 200, epoch_out: 200, expires_at };
         let other = sessions.nodes.get_mut(&prefix).unwrap();
         other.install(Arc::new(keys), other.incarnation, address(1), now);
 
-        sessions.contact(id, address(1), None, now + (KEYS_EXPIRE - Duration::from_secs(10)));
+        sessions.contact(id, address(1), None, now + (lifetime(2) - Duration::from_secs(10)));
         let mut is_told = false;
         while sessions.id(prefix).is_some() {
             sessions.take_outputs();

@@ -15,11 +15,16 @@ use crate::time::Time;
 use crate::wire::handshake::COOKIE_LEN;
 
 /// Keys are not used after this (WireGuard's REJECT_AFTER_TIME).
-pub(super) const KEYS_EXPIRE: Duration = Duration::from_secs(180);
-/// The initiator renews the keys after this, spread by a tenth (WireGuard's REKEY_AFTER_TIME).
-pub(super) const REKEY_INITIATOR: Duration = Duration::from_secs(120);
+const KEYS_EXPIRE: Duration = Duration::from_secs(180);
+/// Where there are more nodes than this, keys last longer in proportion, but not more than so many times: what handshakes
+/// cost a node does not grow with their number, and keys last for three quarters of an hour at most.
+const FEW: u32 = 64;
+const LONGER: u32 = 15;
+/// The initiator renews the keys after this part of their time, spread by a tenth: of 180 s after 120 s (WireGuard's
+/// REKEY_AFTER_TIME).
+pub(super) const REKEY_INITIATOR: (u32, u32) = (2, 3);
 /// The responder does if the initiator has not: late enough that seldom both do, even with the spread.
-pub(super) const REKEY_RESPONDER: Duration = Duration::from_secs(150);
+pub(super) const REKEY_RESPONDER: (u32, u32) = (5, 6);
 /// The initiator does if the responder has not used the keys within this: it may not have them any more. As long
 /// as most round trips, and a few probes.
 pub(super) const UNUSED: Duration = Duration::from_secs(5);
@@ -27,12 +32,19 @@ pub(super) const UNUSED: Duration = Duration::from_secs(5);
 pub(super) const FRESH: Duration = Duration::from_secs(3);
 /// A node heard within this lives: its identity cannot begin another life elsewhere.
 pub(super) const ALIVE: Duration = Duration::from_secs(5);
-/// An epoch comes round again after 256 times this, in seconds: long after the keys it belonged to have expired.
+/// An epoch comes round again after 256 times this, in seconds: long after the keys it belonged to have expired, where
+/// these do not last longer. One that is in use is left out.
 const EPOCH_SECS: u64 = 2;
 /// Keys that were replaced and are kept.
 const MAX_FORMER: usize = 2;
 /// The response to a handshake is repeated for so long; then the initiator has long given up.
 const PENDING_EXPIRES: Duration = Duration::from_secs(10);
+
+/// How long keys last where there are so many nodes.
+pub(super) fn lifetime(nodes: usize) -> Duration {
+    let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+    KEYS_EXPIRE * nodes.clamp(FEW, FEW * LONGER) / FEW
+}
 
 /// The keys that came of one handshake, for both directions.
 #[derive(Debug)]
@@ -49,6 +61,11 @@ pub(crate) struct Keys {
 impl Keys {
     /// Most keys of one session that a datagram may be sealed with.
     pub(crate) const MAX_OPEN: usize = 2 + MAX_FORMER;
+
+    /// This part of the time that they are still good for.
+    pub(super) fn part_left(&self, (part, of): (u32, u32), now: Time) -> Duration {
+        self.expires_at.since(now) * part / of
+    }
 }
 
 /// What an initiation is known by: a later one of the same node has a higher number, unless its host's clock
