@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 
 use crate::config::MAX_HOPS;
 use crate::engine::control::Control;
+use crate::latency::LinkState;
 use crate::node::{NodePrefix, Segment};
 use crate::route::{Cost, Path};
 use crate::session::{self, Arrival, Ends, Keys, Route, SealedPath};
@@ -126,9 +127,12 @@ impl Control {
         }
     }
 
-    /// Sends to a node that there is a session with: to a member on the path that frames take, to another by
-    /// the way that its handshake came.
+    /// Sends to a node that there is a session with: to a member straight, if the link is up, as what no frame waits for is
+    /// not worth the work of relays, else on the path that frames take; to another by the way that its handshake came.
     pub(super) fn send_to(&mut self, to: NodePrefix, message: &Message, now: Time) {
+        if self.latency.link_state(to) == Some(LinkState::Up) {
+            return self.send_direct(to, message, now);
+        }
         let way = if self.connections.contains_key(&to) {
             self.chosen_way(to)
         } else {
@@ -216,12 +220,10 @@ impl Control {
             Route::Path(to) => self.chosen_way(*to),
             Route::Relays(path) => {
                 let (to, relays) = path.split_last()?;
-                let member_at = |locator: &SocketAddr| {
-                    let mut members = self.membership.alive();
-                    members.find(|record| record.locator == *locator).map(|record| record.id.prefix())
-                };
-                let relays: ArrayVec<NodePrefix, MAX_HOPS> =
-                    relays.iter().map(member_at).collect::<Option<_>>()?;
+                let relays: ArrayVec<NodePrefix, MAX_HOPS> = relays
+                    .iter()
+                    .map(|locator| self.membership.list().at(*locator))
+                    .collect::<Option<_>>()?;
                 self.relayed_way(&relays, *to)
             }
         }

@@ -9,8 +9,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use arrayvec::ArrayVec;
+
 use crate::error::RejectReason;
 use crate::hash::KeyedHash;
+use crate::membership::claims::Claims;
 use crate::node::{MemberState, NodePrefix};
 use crate::time::Time;
 use crate::wire::record::{Record, RecordVersion};
@@ -50,6 +53,7 @@ pub(crate) enum Merged {
 #[derive(Debug)]
 pub(crate) struct List {
     members: BTreeMap<NodePrefix, Member>,
+    claims: Claims,
     /// Most live members, the own node not counted; as many again are remembered.
     capacity: usize,
     digest: u64,
@@ -57,7 +61,7 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn new(capacity: usize) -> Self {
-        List { members: BTreeMap::new(), capacity, digest: 0 }
+        List { members: BTreeMap::new(), claims: Claims::default(), capacity, digest: 0 }
     }
 
     pub(crate) fn get(&self, prefix: NodePrefix) -> Option<&Member> {
@@ -87,9 +91,14 @@ impl List {
         self.members().filter(|member| member.state == MemberState::Alive).map(|member| &member.record)
     }
 
-    /// True if a live member has this locator.
-    pub(crate) fn has_locator(&self, locator: SocketAddr) -> bool {
-        self.all_alive().any(|record| record.locator == locator)
+    /// The live member that has this locator.
+    pub(crate) fn at(&self, locator: SocketAddr) -> Option<NodePrefix> {
+        self.claims.at(locator)
+    }
+
+    /// The live members that are in the way of a node: they have its name or its locator.
+    pub(super) fn holders(&self, record: &Record) -> impl Iterator<Item = NodePrefix> {
+        self.claims.holders(record).map(|(_, holder)| holder)
     }
 
     /// Hash of the live members; combine with that of the own record by exclusive or.
@@ -112,16 +121,15 @@ impl List {
                 since = member.since;
             }
         }
-        match self.conflict(&record) {
-            Some((reason, holder)) if holder.stays_before(&record, now) => return Merged::Refused(reason),
-            Some((_, holder)) => {
-                let displaced = holder.record.id.prefix();
-                self.set_state(displaced, MemberState::Failed, now);
-            }
-            None => {}
+        let holders: ArrayVec<_, 2> = self.claims.holders(&record).collect();
+        let stays = |holder| self.get(holder).is_some_and(|holder| holder.stays_before(&record, now));
+        if let Some((reason, _)) = holders.iter().find(|(_, holder)| stays(*holder)) {
+            return Merged::Refused(*reason);
         }
-        let is_new = self.alive(prefix).is_none();
-        if is_new && self.all_alive().count() >= self.capacity {
+        for (_, displaced) in holders {
+            self.set_state(displaced, MemberState::Failed, now);
+        }
+        if self.alive(prefix).is_none() && self.claims.len() >= self.capacity {
             return Merged::Refused(RejectReason::ListFull);
         }
         self.insert(Member { record, state: MemberState::Alive, since, heard_at: now });
@@ -143,7 +151,7 @@ impl List {
     /// Forgets a node that may not be a member any more; gives what it was.
     pub(crate) fn remove(&mut self, prefix: NodePrefix) -> Option<Member> {
         let removed = self.members.remove(&prefix)?;
-        self.digest ^= removed.digest();
+        self.note_dead(&removed);
         Some(removed)
     }
 
@@ -160,8 +168,8 @@ impl List {
     pub(crate) fn revive(&mut self, prefix: NodePrefix, now: Time) -> bool {
         let Some(member) = self.members.get(&prefix) else { return false };
         let may_return = member.state == MemberState::Failed
-            && self.conflict(&member.record).is_none()
-            && self.all_alive().count() < self.capacity;
+            && self.claims.holders(&member.record).next().is_none()
+            && self.claims.len() < self.capacity;
         if may_return {
             self.set_state(prefix, MemberState::Alive, now);
         }
@@ -178,6 +186,7 @@ impl List {
     /// Forgets everybody.
     pub(crate) fn clear(&mut self) {
         self.members.clear();
+        self.claims = Claims::default();
         self.digest = 0;
     }
 
@@ -187,17 +196,11 @@ impl List {
             .retain(|_, member| member.state == MemberState::Alive || now.since(member.since) < REMEMBERED);
     }
 
-    /// The live member, if any, that has the name or the locator of `record` but is another node.
-    fn conflict(&self, record: &Record) -> Option<(RejectReason, &Member)> {
-        self.members()
-            .filter(|other| other.state == MemberState::Alive && other.record.id != record.id)
-            .find_map(|other| record.conflict_with(&other.record).map(|reason| (reason, other)))
-    }
-
     fn insert(&mut self, member: Member) {
-        let digest = member.digest();
-        let former = self.members.insert(member.record.id.prefix(), member);
-        self.digest ^= digest ^ former.map_or(0, |former| former.digest());
+        let prefix = member.record.id.prefix();
+        self.remove(prefix);
+        self.note_alive(&member);
+        self.members.insert(prefix, member);
         if self.members.len() > 2 * self.capacity {
             let gone = self.members.iter().filter(|(_, member)| member.state != MemberState::Alive);
             if let Some(oldest) = gone.min_by_key(|(_, member)| member.since).map(|(prefix, _)| *prefix) {
@@ -207,21 +210,31 @@ impl List {
     }
 
     fn set_state(&mut self, prefix: NodePrefix, state: MemberState, now: Time) {
-        if let Some(member) = self.members.get_mut(&prefix) {
-            let former = member.digest();
-            member.state = state;
-            member.since = now;
-            self.digest ^= former ^ member.digest();
+        if let Some(member) = self.remove(prefix) {
+            let member = Member { state, since: now, ..member };
+            self.note_alive(&member);
+            self.members.insert(prefix, member);
+        }
+    }
+
+    /// Keeps the digest and the claims: a node has been remembered, and may be a member.
+    fn note_alive(&mut self, member: &Member) {
+        if member.state == MemberState::Alive {
+            self.digest ^= member.record.digest();
+            self.claims.add(&member.record);
+        }
+    }
+
+    /// The opposite.
+    fn note_dead(&mut self, member: &Member) {
+        if member.state == MemberState::Alive {
+            self.digest ^= member.record.digest();
+            self.claims.remove(&member.record);
         }
     }
 }
 
 impl Member {
-    /// What it adds to the digest of the list.
-    fn digest(&self) -> u64 {
-        if self.state == MemberState::Alive { self.record.digest() } else { 0 }
-    }
-
     /// Whether this member keeps what `newcomer` claims too.
     fn stays_before(&self, newcomer: &Record, now: Time) -> bool {
         now.since(self.since) >= INCUMBENT_AFTER || self.record.is_before(newcomer)

@@ -9,6 +9,7 @@
 //! Knows nothing of latencies, paths or keys: whether a member is reachable, and that there is a session with
 //! a node, is told to it.
 
+mod claims;
 mod introduction;
 mod list;
 mod protocol;
@@ -89,14 +90,11 @@ struct Question {
     expires_at: Time,
 }
 
-/// Whether a member's list is worth asking for.
+/// When a member's list was asked for last because of its digest, and which digests it and the own list had.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sync {
-    /// When it was asked for last, and which digests it and the own list had.
     asked_at: Time,
     digests: [u32; 2],
-    /// The digest that its list has now, if that is a reason to ask.
-    differs: Option<u32>,
 }
 
 /// The member list and what keeps it the same everywhere.
@@ -129,8 +127,12 @@ pub(crate) struct Membership {
     answered: BTreeMap<NodePrefix, Time>,
     /// What the digests of members led to.
     syncs: BTreeMap<NodePrefix, Sync>,
+    /// The digests of those members whose lists are worth asking for.
+    differing: BTreeMap<NodePrefix, u32>,
     /// When a list may next be asked for because of a digest.
     sync_at: Time,
+    /// When those are next forgotten that have not been members for long.
+    forget_at: Time,
     /// Not after anything is due.
     wake_at: Time,
     rng: Rng,
@@ -162,7 +164,9 @@ impl Membership {
             questions: BTreeMap::new(),
             answered: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            differing: BTreeMap::new(),
             sync_at: Time::ZERO,
+            forget_at: Time::ZERO,
             wake_at: Time::NEVER,
             rng,
             outputs: Vec::new(),
@@ -298,6 +302,7 @@ impl Membership {
         self.unreachable.remove(&node);
         self.probes.remove(&node);
         self.syncs.remove(&node);
+        self.differing.remove(&node);
         let member = self.list.remove(node)?;
         (member.state == MemberState::Alive).then_some(member.record)
     }
@@ -316,10 +321,13 @@ impl Membership {
             return;
         }
         let own = self.short_digest();
-        let sync = self.syncs.entry(from).or_default();
-        let is_old_news = sync.digests == [own, digest] && now.since(sync.asked_at) < schedule::SYNC_AGAIN;
-        sync.differs = (digest != own && !is_old_news).then_some(digest);
-        if sync.differs.is_some() {
+        let is_old_news = self.syncs.get(&from).is_some_and(|sync| {
+            sync.digests == [own, digest] && now.since(sync.asked_at) < schedule::SYNC_AGAIN
+        });
+        if digest == own || is_old_news {
+            self.differing.remove(&from);
+        } else {
+            self.differing.insert(from, digest);
             let sync_at = self.sync_at.max(now);
             self.wake_by(sync_at);
         }

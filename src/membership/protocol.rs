@@ -170,7 +170,7 @@ impl Membership {
             }
             self.outputs.push(Output::Rejected(prefix, reason));
         }
-        let mut displaced: Vec<NodePrefix> = self.alive().map(|other| other.id.prefix()).collect();
+        let mut displaced: Vec<NodePrefix> = self.list.holders(&record).collect();
         let merged = self.list.merge(record, now);
         if merged == Merged::Alive {
             displaced.retain(|other| self.list.alive(*other).is_none());
@@ -194,7 +194,9 @@ impl Membership {
         self.probes.remove(&prefix);
         self.unreachable.remove(&prefix);
         self.outputs.push(Output::Alive(prefix));
-        self.announce_to(prefix, now);
+        // If the own record is on its way already, as where both ends met at the same time, it is not sent again at once.
+        self.unacknowledged.entry(prefix).or_insert_with(|| Announcement::new(now));
+        self.wake_by(now);
     }
 
     pub(super) fn announce_to(&mut self, prefix: NodePrefix, now: Time) {

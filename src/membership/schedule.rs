@@ -34,6 +34,10 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
 /// Lists are asked for because of differing digests no more often than this.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// With more members than this, more seldom in proportion: a list is longer, and each newcomer makes all differ.
+const FEW: u32 = 64;
+/// It is looked so often for those that have not been members for long.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// A member is not asked again within this as long as neither digest has changed: two nodes may differ for good
 /// about a third that one of them refuses.
 pub(super) const SYNC_AGAIN: Duration = Duration::from_secs(8);
@@ -137,7 +141,10 @@ impl Membership {
                 self.sync(now);
                 self.fail_unreachable(now);
                 self.questions.retain(|_, question| question.expires_at > now);
-                self.list.forget_old(now);
+                if now >= self.forget_at {
+                    self.forget_at = now + FORGET_INTERVAL;
+                    self.list.forget_old(now);
+                }
             }
         }
         self.wake_at = self.next_due(now);
@@ -154,7 +161,7 @@ impl Membership {
         // A seed that is a member is heard of anyway.
         let unheard = (0..self.seeds.len())
             .map(|step| self.seeds[(self.next_seed + step) % self.seeds.len()])
-            .find(|seed| !self.list.has_locator(*seed));
+            .find(|seed| self.list.at(*seed).is_none());
         self.next_seed = (self.next_seed + 1) % self.seeds.len();
         self.outputs.extend(unheard.map(Output::Greet));
     }
@@ -193,13 +200,16 @@ impl Membership {
         }
         let list = &self.list;
         self.syncs.retain(|prefix, _| list.alive(*prefix).is_some());
-        let own = self.short_digest();
-        let differing = self.syncs.iter_mut().filter(|(_, sync)| sync.differs.is_some());
-        let Some((prefix, sync)) = differing.min_by_key(|(_, sync)| sync.asked_at) else { return };
-        let theirs = sync.differs.take().unwrap_or_default();
-        *sync = Sync { asked_at: now, digests: [own, theirs], differs: None };
-        let prefix = *prefix;
-        self.sync_at = now + self.rng.around(SYNC_INTERVAL);
+        self.differing.retain(|prefix, _| list.alive(*prefix).is_some());
+        let asked_at = |prefix| self.syncs.get(prefix).map(|sync| sync.asked_at);
+        let Some((prefix, theirs)) = self.differing.iter().min_by_key(|(prefix, _)| asked_at(prefix)) else {
+            return;
+        };
+        let (prefix, theirs, own) = (*prefix, *theirs, self.short_digest());
+        self.differing.remove(&prefix);
+        self.syncs.insert(prefix, Sync { asked_at: now, digests: [own, theirs] });
+        let members = u32::try_from(self.list.len()).unwrap_or(u32::MAX).max(FEW);
+        self.sync_at = now + self.rng.around(SYNC_INTERVAL.saturating_mul(members) / FEW);
         if theirs != own {
             self.ask_for_list(prefix, now);
         }
@@ -261,8 +271,7 @@ impl Membership {
                 let failures = self.unreachable.iter().map(|(prefix, since)| self.fails_at(*prefix, *since));
                 let others =
                     seeds.min(self.silence_at).min(self.withdraw_at).min(self.introductions.deadline());
-                let differ = self.syncs.values().any(|sync| sync.differs.is_some());
-                let others = if differ { others.min(self.sync_at) } else { others };
+                let others = if self.differing.is_empty() { others } else { others.min(self.sync_at) };
                 joins.chain(probes).chain(failures).fold(others, Time::min)
             }
         }
