@@ -15,6 +15,9 @@ use crate::wire::record::Record;
 /// Paths are chosen this long after a change, a quarter more or less: changes come in bursts, and nodes that all choose
 /// at the same moment all make the same choice.
 const SELECT_DELAY: Duration = Duration::from_millis(200);
+/// With more members than this, after longer in proportion: more changes, and a choice takes longer. That a path fails is
+/// not waited for: its backup, or a choice at once, takes over.
+const FEW: u32 = 14;
 
 impl Database for Latency {
     fn link(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
@@ -39,7 +42,7 @@ impl Control {
         let table = self.latency.table();
         let selection =
             self.router.select(&table.nodes, &table.entries, |node| self.latency.transit(node), now);
-        self.select_at = selection.again_at;
+        self.select_at = selection.again_at.max(now + self.select_delay());
         let is_reached = |member: &&NodePrefix| selection.unreachable.binary_search(member).is_err();
         let reached: Vec<NodePrefix> = members.iter().filter(is_reached).copied().collect();
         let is_back = |record: &&Record| {
@@ -77,9 +80,15 @@ impl Control {
     /// Has paths chosen anew soon: after the first of a burst of changes, so a few times in a round of measurement
     /// at most, and not at the moment when all others do.
     pub(super) fn select_soon(&mut self, now: Time) {
-        if self.select_at > now + SELECT_DELAY + SELECT_DELAY / 4 {
-            self.select_at = now + self.rng.within(SELECT_DELAY, 4);
+        let delay = self.select_delay();
+        if self.select_at > now + delay + delay / 4 {
+            self.select_at = now + self.rng.within(delay, 4);
         }
+    }
+
+    fn select_delay(&self) -> Duration {
+        let members = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
+        SELECT_DELAY.saturating_mul(members.max(FEW)) / FEW
     }
 
     /// The own link to a member is down: what is sent over it takes the backup from now on. Where there is none, nothing
