@@ -51,7 +51,7 @@ impl Control {
             incarnation: record.version.incarnation,
             state: member.state,
             rtt: live.map(|estimator| estimator.fast()),
-            jitter: live.map(|estimator| estimator.deviation()),
+            jitter: live.map(|estimator| estimator.jitter()),
             loss: estimator.map_or(0.0, |estimator| estimator.loss()),
             path: if is_alive { self.ids_of(&path) } else { Vec::new() },
             path_cost: cost(&path),

@@ -16,6 +16,8 @@ use crate::wire::latency::{LinkLatency, OFFSET_MODULUS, Row, RowEntry, Transit};
 pub(crate) enum Precision {
     /// By more than 5 %, 0.5 ms, and its deviation or more, which is chance: in each round.
     Coarse,
+    /// The same, and offsets that were not known: in some rounds, as they come to be known one after the other.
+    Offsets,
     /// By more than 0.5 %, 0.05 ms, and what is chance: once in a while, so that small errors do not stay.
     Fine,
 }
@@ -24,7 +26,7 @@ impl Precision {
     /// True if a time of `from` microseconds has moved enough at `to`; by `chance` it does so anyway.
     fn has_moved(self, from: u32, to: u32, chance: u32) -> bool {
         let (share, us) = match self {
-            Precision::Coarse => (20, chance.max(500)),
+            Precision::Coarse | Precision::Offsets => (20, chance.max(500)),
             Precision::Fine => (200, chance.max(50)),
         };
         from.abs_diff(to) > (from / share).max(us)
@@ -194,7 +196,7 @@ impl OwnRow {
 /// True if a deviation has moved to four times as much, or to a quarter.
 fn has_other_jitter(from_us: u32, to_us: u32, precision: Precision) -> bool {
     let least = match precision {
-        Precision::Coarse => MOVED_JITTER_US,
+        Precision::Coarse | Precision::Offsets => MOVED_JITTER_US,
         Precision::Fine => MOVED_JITTER_US / 2,
     };
     from_us.abs_diff(to_us) > (from_us.max(to_us) / 4 * 3).max(least)
@@ -222,9 +224,13 @@ fn has_offset_moved(
     precision: Precision,
     now: Time,
 ) -> bool {
-    let Some((from, to)) = from.zip(to) else { return from.is_some() != to.is_some() };
+    let (from, to) = match (from, to) {
+        (Some(from), Some(to)) => (from, to),
+        (Some(_), None) => return true,
+        (None, to) => return to.is_some() && precision != Precision::Coarse,
+    };
     let at = match precision {
-        Precision::Coarse => from.begin(),
+        Precision::Coarse | Precision::Offsets => from.begin(),
         Precision::Fine => now,
     };
     let moved = 2.0 * wrap(to.at(at) - from.at(at), f64::from(OFFSET_MODULUS)).abs();
@@ -248,13 +254,14 @@ pub(crate) enum Applied {
 pub(crate) struct OtherRow {
     version: u64,
     transit: Option<Transit>,
-    /// With when they came.
-    entries: BTreeMap<NodePrefix, (RowEntry, Time)>,
+    /// With when they came, by target. Most of what a node with many members remembers is in such rows, and each choice
+    /// of paths reads them from one end to the other.
+    entries: Vec<(RowEntry, Time)>,
 }
 
 impl Default for OtherRow {
     fn default() -> Self {
-        OtherRow { version: 0, transit: Some(Transit::default()), entries: BTreeMap::new() }
+        OtherRow { version: 0, transit: Some(Transit::default()), entries: Vec::new() }
     }
 }
 
@@ -271,17 +278,22 @@ impl OtherRow {
 
     /// All entries, by target, with when they came.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &(RowEntry, Time)> {
-        self.entries.values()
+        self.entries.iter()
+    }
+
+    /// Where the entry for `target` is.
+    fn place(&self, target: NodePrefix) -> Option<usize> {
+        self.entries.binary_search_by_key(&target, |(entry, _)| entry.target).ok()
     }
 
     /// The entry for this life of `target`, and when it came.
     pub(crate) fn get(&self, target: NodePrefix, life: u16) -> Option<&(RowEntry, Time)> {
-        self.entries.get(&target).filter(|(entry, _)| entry.life == life)
+        Some(&self.entries[self.place(target)?]).filter(|(entry, _)| entry.life == life)
     }
 
     /// The link to whatever life of `target` was measured last, if it is up.
     pub(crate) fn latest(&self, target: NodePrefix) -> Option<LinkLatency> {
-        self.entries.get(&target)?.0.link
+        self.entries[self.place(target)?].0.link
     }
 
     /// Takes a part of the row that came at `now`. Holds at most `capacity` entries; when they are used up, those of targets
@@ -301,13 +313,24 @@ impl OtherRow {
         }
         self.version = row.to;
         self.transit = row.transit;
+        let mut others = Vec::new();
         for entry in row.entries {
-            if self.entries.len() >= capacity {
-                self.entries.retain(|target, _| is_member(*target));
+            match self.place(entry.target) {
+                Some(place) => self.entries[place] = (entry, now),
+                None => others.push((entry, now)),
             }
-            if self.entries.len() < capacity || self.entries.contains_key(&entry.target) {
-                self.entries.insert(entry.target, (entry, now));
-            }
+        }
+        if self.entries.len() + others.len() > capacity {
+            self.entries.retain(|(entry, _)| is_member(entry.target));
+            others.truncate(capacity.saturating_sub(self.entries.len()));
+        }
+        if !others.is_empty() {
+            // Two parts that are in order each are merged at no more than what that takes.
+            others.sort_unstable_by_key(|(entry, _)| entry.target);
+            self.entries.reserve_exact(others.len());
+            self.entries.append(&mut others);
+            self.entries.sort_by_key(|(entry, _)| entry.target);
+            self.entries.dedup_by_key(|(entry, _)| entry.target);
         }
         Applied::Changed
     }

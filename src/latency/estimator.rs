@@ -25,6 +25,7 @@ pub(crate) struct Estimator {
     fast: u64,
     slow: u64,
     deviation: u64,
+    jitter: u64,
     /// Share of probes lost, in 1/2^32.
     lost: u64,
     samples: u32,
@@ -42,6 +43,7 @@ impl Estimator {
         let error = rtt.abs_diff(self.fast);
         if self.samples > 1 {
             self.deviation = average(self.deviation, error, elapsed, FAST, self.samples - 1);
+            self.jitter = average(self.jitter, error, elapsed, SLOW, self.samples - 1);
         }
         self.fast = average(self.fast, rtt, elapsed, FAST, self.samples);
         self.slow = average(self.slow, rtt, elapsed, SLOW, self.samples);
@@ -91,7 +93,12 @@ impl Estimator {
         Duration::from_nanos(self.slow)
     }
 
-    /// Mean deviation from the fast average.
+    /// Mean deviation from the fast average, over about 30 s: that the time has taken a step is seldom in it for long.
+    pub(crate) fn jitter(&self) -> Duration {
+        Duration::from_nanos(self.jitter)
+    }
+
+    /// Mean deviation from the fast average, over about 3 s.
     pub(crate) fn deviation(&self) -> Duration {
         Duration::from_nanos(self.deviation)
     }

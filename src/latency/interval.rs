@@ -5,15 +5,25 @@ use core::time::Duration;
 
 /// Up to so many members links are probed at the configured interval.
 const FEW: u32 = 14;
+/// Of the members beyond, each counts for one and a half: rows cost something, too.
+const BEYOND: (u32, u32) = (3, 2);
 /// Links are probed at most so many times more seldom, however many members there are: a link that nobody uses and
-/// nobody doubts is noticed to be down within half a minute.
-const SELDOM: u32 = 15;
+/// nobody doubts is noticed to be down within a minute.
+const SELDOM: u32 = 30;
 /// No link is probed more seldom than this.
 const LONGEST: Duration = Duration::from_secs(100);
 /// Times that have moved are told once in so many intervals of few members at least.
 const ROUND_MAX: u32 = 30;
+/// Offsets that were not known are told once in so many intervals of probes: half of those that a link needs for one.
+const OFFSETS: u32 = 4;
 /// Where there are few members, the own row is told with fine precision so often.
 const FINE: Duration = Duration::from_secs(60);
+
+/// That a link is up is told after this: nobody waits for it as for a detour, and where many nodes join at a time, each
+/// telling costs a message to every member.
+const UP: Duration = Duration::from_millis(200);
+/// With more members than this, after longer in proportion.
+const UP_FEW: u32 = 64;
 
 /// The intervals of a node with so many members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +34,10 @@ pub(super) struct Intervals {
     pub(super) idle: Duration,
     /// Between two messages about times that have moved.
     pub(super) round: Duration,
+    /// From when a link is up until that is told.
+    pub(super) up: Duration,
+    /// Between two rounds that tell offsets which were not known.
+    pub(super) offsets: Duration,
     /// Between two rounds of fine precision.
     pub(super) fine: Duration,
 }
@@ -32,14 +46,18 @@ impl Intervals {
     /// For a node that knows `members` and probes at `interval` where there are few.
     pub(super) fn new(interval: Duration, members: usize) -> Self {
         let members = u32::try_from(members).unwrap_or(u32::MAX).max(FEW);
-        let times = |most: u32| interval.saturating_mul(members.min(FEW * most)) / FEW;
+        let idle_members = FEW + (members - FEW) * BEYOND.0 / BEYOND.1;
+        let idle = interval.saturating_mul(idle_members.min(FEW * SELDOM)) / FEW;
         // Each entry is told to each member: the square of their number keeps the cost the same.
-        let members = u64::from(members);
-        let fine = FINE.as_secs().saturating_mul(members * members) / u64::from(FEW * FEW);
+        let squared = u64::from(members) * u64::from(members);
+        let fine = FINE.as_secs().saturating_mul(squared) / u64::from(FEW * FEW);
+        let idle = idle.min(LONGEST).max(interval);
         Intervals {
             used: interval,
-            idle: times(SELDOM).min(LONGEST).max(interval),
-            round: times(ROUND_MAX),
+            idle,
+            offsets: idle * OFFSETS,
+            round: interval.saturating_mul(members.min(FEW * ROUND_MAX)) / FEW,
+            up: UP.saturating_mul(members.max(UP_FEW)) / UP_FEW,
             fine: Duration::from_secs(fine),
         }
     }
@@ -52,7 +70,7 @@ mod tests {
     #[test]
     fn few_members_are_probed_at_the_configured_interval_and_many_more_seldom() {
         let idle = |members| Intervals::new(Duration::from_secs(2), members).idle.as_secs();
-        assert_eq!([1, 14, 100, 300, 4096].map(idle), [2, 2, 14, 30, 30]);
+        assert_eq!([1, 14, 100, 300, 4096].map(idle), [2, 2, 20, 60, 60]);
     }
 
     #[test]

@@ -32,9 +32,6 @@ use peer::Peer;
 
 /// That a link is down is told after this, so that links that fall together are told together.
 const DOWN_DELAY: Duration = Duration::from_millis(10);
-/// That a link is up is told after this: nobody waits for it as for a detour, and where many nodes join at a
-/// time, each telling costs a message to every member.
-const UP_DELAY: Duration = Duration::from_millis(200);
 /// Who has missed that a link is down learns so long after that there is something to ask for: it may have been told
 /// through the very node that is gone, and with many members the next probe is far off.
 const REMIND_DELAY: Duration = Duration::from_millis(500);
@@ -46,8 +43,6 @@ const ROW_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 const FOLLOWER_FOR: Duration = Duration::from_secs(600);
 /// Who wants to go on being told asks again after this.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(240);
-/// So long after a link is new it is decided anew whose rows are kept, where not all are: many are new at a time.
-const CHOOSE_DELAY: Duration = Duration::from_secs(2);
 /// A link counts as used for so long after frames have taken it.
 const USED_FOR: Duration = Duration::from_secs(10);
 /// When a member says that its link to a node is down, others probe theirs within this, and not all at a time.
@@ -96,10 +91,11 @@ pub(crate) struct Latency {
     remind_at: Time,
     /// When the next round begins: the times that have moved are told.
     round_at: Time,
-    /// When a round is next to be told with fine precision.
-    fine_at: Time,
-    /// When it is next decided whose rows are kept.
-    choose_at: Time,
+    /// When a round was last told with fine precision.
+    fine_since: Time,
+    /// When a round is next to tell offsets that were not known; where there are too many members to keep all rows,
+    /// they are told with what else is, and the second telling of whole rows is saved.
+    offsets_at: Time,
     rng: Rng,
     outputs: Vec<Output>,
 }
@@ -126,8 +122,8 @@ impl Latency {
             tell_at: Time::NEVER,
             remind_at: Time::NEVER,
             round_at: Time::ZERO,
-            fine_at: Time::ZERO,
-            choose_at: Time::NEVER,
+            fine_since: Time::ZERO,
+            offsets_at: Time::ZERO,
             rng,
             outputs: Vec::new(),
         }
@@ -144,7 +140,7 @@ impl Latency {
             return Time::NEVER;
         }
         let own_row = self.tell_at.min(self.remind_at).min(self.round_at);
-        self.deadlines.next().min(own_row).min(self.choose_at)
+        self.deadlines.next().min(own_row)
     }
 
     /// Starts to probe the link to a member in the life that began with `incarnation`.
@@ -161,7 +157,6 @@ impl Latency {
     pub(crate) fn remove(&mut self, peer: NodePrefix, now: Time) {
         self.peers.remove(&peer);
         self.deadlines.set(peer, Time::NEVER);
-        self.choose_by(now + CHOOSE_DELAY);
         self.intervals = Intervals::new(self.interval, self.peers.len());
         if self.own_row.withdraw(peer) {
             self.tell_by(now + DOWN_DELAY);
@@ -312,12 +307,9 @@ impl Latency {
             self.step(prefix, now);
             self.reschedule(prefix);
         }
-        if now >= self.choose_at {
-            self.choose_rows(now);
-        }
         if now >= self.round_at {
             self.round_at = now + self.rng.around(self.intervals.round);
-            self.choose_by(now);
+            self.choose_rows(now);
             self.advertise_all(now);
             self.tell(now);
         } else if now >= self.tell_at {
@@ -388,7 +380,6 @@ impl Latency {
 
     /// Decides anew whose rows are kept.
     fn choose_rows(&mut self, now: Time) {
-        self.choose_at = Time::NEVER;
         if self.has_all_rows() {
             self.keep_all_rows();
             return;
@@ -414,11 +405,16 @@ impl Latency {
 
     /// Brings the own row up to what is measured now.
     fn advertise_all(&mut self, now: Time) {
-        let precision = if now < self.fine_at {
-            Precision::Coarse
-        } else {
-            self.fine_at = now + self.rng.around(self.intervals.fine);
+        // Nodes that joined within a round of each other do not stay in step.
+        let fine = self.rng.around(self.intervals.fine);
+        let precision = if now.since(self.fine_since) >= fine {
+            self.fine_since = now;
             Precision::Fine
+        } else if self.has_all_rows() && now >= self.offsets_at {
+            self.offsets_at = now + self.intervals.offsets;
+            Precision::Offsets
+        } else {
+            Precision::Coarse
         };
         for (target, peer) in &self.peers {
             let entry = peer.link.advertisement().map(|link| row_entry(*target, peer.life, link));
@@ -437,9 +433,8 @@ impl Latency {
             return;
         }
         self.own_row.set(row_entry(target, life, link), None, Precision::Coarse, now);
-        let delay = if link.is_none() { DOWN_DELAY } else { UP_DELAY };
+        let delay = if link.is_none() { DOWN_DELAY } else { self.intervals.up };
         self.tell_by(now + delay);
-        self.choose_by(now + CHOOSE_DELAY);
         self.outputs.push(Output::Changed);
         if link.is_none() {
             self.outputs.push(Output::Lost(self.own, target));
@@ -449,10 +444,6 @@ impl Latency {
 
     fn tell_by(&mut self, at: Time) {
         self.tell_at = self.tell_at.min(at);
-    }
-
-    fn choose_by(&mut self, at: Time) {
-        self.choose_at = self.choose_at.min(at);
     }
 
     fn reschedule(&mut self, prefix: NodePrefix) {
@@ -471,3 +462,6 @@ pub(crate) fn life(incarnation: u64) -> u16 {
     let [a, b, c, d] = [0, 16, 32, 48].map(|shift| (incarnation >> shift) as u16);
     a ^ b ^ c ^ d
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What a node with few and with many members tells of its links, and whom.
+
+use super::*;
+use crate::wire::latency::Echo;
+
+const OWN: NodePrefix = NodePrefix(1 << 40);
+const MANY: u64 = 300;
+
+/// A node with so many members, and links to none of them yet.
+fn node(members: u64) -> Latency {
+    let mut node = Latency::new((OWN, 1), Duration::from_secs(2), 1000, Rng::new([7; 32]));
+    (0..members).for_each(|peer| node.add(NodePrefix(peer), 1, Time::ZERO));
+    (0..members).for_each(|peer| node.prove(NodePrefix(peer)));
+    node
+}
+
+/// Lets a node go on until `end`, `answering` members being there; gives its rows, and whom they went to: `None` for all.
+fn rows(node: &mut Latency, answering: &[NodePrefix], end: Time) -> Vec<(Option<NodePrefix>, Row)> {
+    let mut rows = Vec::new();
+    while node.deadline() < end {
+        let now = node.deadline();
+        let before = node.take_outputs();
+        node.timer(now);
+        for output in before.into_iter().chain(node.take_outputs()) {
+            match output {
+                Output::Probe(to, stamps) if answering.contains(&to) => {
+                    let echo = Some(Echo { sent_us: stamps.sent_us as u32, held_us: 0 });
+                    let back = now + Duration::from_millis(10);
+                    node.handle_probe(to, Stamps::new(Duration::from_secs(1), back, echo), back);
+                }
+                Output::Row(to, row) if !row.entries.is_empty() => rows.push((Some(to), row)),
+                Output::RowToAll(row) if !row.entries.is_empty() => rows.push((None, row)),
+                _ => {}
+            }
+        }
+    }
+    rows
+}
+
+fn at(secs: u64) -> Time {
+    Time::ZERO + Duration::from_secs(secs)
+}
+
+fn is_told(rows: &[(Option<NodePrefix>, Row)], to: Option<NodePrefix>, target: NodePrefix) -> bool {
+    let mut entries = rows.iter().filter(|(receiver, _)| *receiver == to).flat_map(|(_, row)| &row.entries);
+    entries.any(|entry| entry.target == target && entry.link.is_some())
+}
+
+#[test]
+fn few_members_are_all_told_of_a_link_and_of_many_those_who_have_asked_for_the_row() {
+    let (target, follower) = (NodePrefix(5), NodePrefix(9));
+    for (members, receivers) in [(12, [true, false]), (MANY, [false, true])] {
+        let mut node = node(members);
+        node.handle_row_request(follower, 0, at(0));
+        let rows = rows(&mut node, &[target], at(20));
+        let told = [None, Some(follower)].map(|to| is_told(&rows, to, target));
+        assert_eq!(told, receivers, "{members} members");
+        assert!(rows.iter().all(|(to, _)| to.is_none_or(|to| to == follower)), "{members} members");
+    }
+}
+
+#[test]
+fn who_no_longer_asks_for_the_row_of_a_member_of_many_is_told_no_more() {
+    let (target, follower) = (NodePrefix(5), NodePrefix(9));
+    let mut node = node(MANY);
+    node.handle_row_request(follower, 0, at(0));
+    rows(&mut node, &[], at(700));
+    let later = rows(&mut node, &[target], at(800));
+    assert!(!is_told(&later, Some(follower), target));
+    node.handle_row_request(follower, 0, at(800));
+    let missed = rows(&mut node, &[], at(801));
+    assert!(is_told(&missed, Some(follower), target));
+}
+
+#[test]
+fn a_node_with_many_members_asks_for_the_rows_that_it_keeps_and_for_no_others() {
+    let mut node = node(MANY);
+    let near: Vec<_> = (0..MANY).map(NodePrefix).collect();
+    let mut asked = std::collections::BTreeSet::new();
+    while node.deadline() < at(120) {
+        let now = node.deadline();
+        node.timer(now);
+        for output in node.take_outputs() {
+            match output {
+                Output::Probe(to, stamps) => {
+                    let echo = Some(Echo { sent_us: stamps.sent_us as u32, held_us: 0 });
+                    let back = now + Duration::from_millis(10);
+                    node.handle_probe(to, Stamps::new(Duration::from_secs(1), back, echo), back);
+                }
+                Output::RowRequest(to, _) => _ = asked.insert(to),
+                _ => {}
+            }
+        }
+    }
+    assert!(near.len() > rows_kept(near.len()));
+    assert_eq!(asked.len(), rows_kept(near.len()));
+}
