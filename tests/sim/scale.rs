@@ -113,7 +113,7 @@ fn two_hundred_nodes_form_a_mesh_without_a_stampede() -> Outcome {
     let mut waited = Duration::ZERO;
     let mut sent = vec![0; SITES as usize];
     let mut most = 0;
-    while world.disagreement().or_else(|| world.bad_path()).is_some() && waited < secs(5) {
+    while world.disagreement().or_else(|| world.bad_path()).is_some() && waited < secs(8) {
         world.run_for(ms(500))?;
         waited += ms(500);
         let now: Vec<u64> =

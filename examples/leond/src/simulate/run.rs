@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{anyhow, bail};
 use leon::driver::clock;
 use leon::sim::{Link, Violation, World};
 use leon::{Event, NodeId, PathCause, Security, Time};
@@ -14,16 +14,20 @@ use super::truth::{Reachability, Truth};
 use super::underlay::{Delays, Underlay};
 use crate::cli::FaultKind;
 
-/// The sites start evenly spread over so long.
-const START: Duration = Duration::from_secs(1);
+/// The sites start so long after each other.
+const START_INTERVAL: Duration = Duration::from_millis(100);
 /// Between convergence and measurement, where delays do not change: what the first, rough measurements led to is put
 /// right meanwhile.
 const SETTLING: Duration = Duration::from_secs(60);
 /// How long sites may take to converge.
 const CONVERGENCE_LIMIT: Duration = Duration::from_secs(60);
-/// How often paths are sampled, and for more sites than that.
+/// How often it is looked whether the sites have converged; less often where there are many, as all pairs are looked at.
+const GLANCE: Duration = Duration::from_millis(10);
+const GLANCE_AT_MANY: Duration = Duration::from_secs(1);
+/// How often paths are sampled, and where there are many sites.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 const SAMPLE_INTERVAL_OF_MANY: Duration = Duration::from_secs(1);
+/// More sites than this are many.
 const MANY: usize = 100;
 /// Who could reach each other for less than this need not know yet.
 const GRACE: Duration = Duration::from_secs(1);
@@ -136,7 +140,7 @@ impl Run {
             config.security = Security::None { id: config.id() };
             config.max_members = config.max_members.max(sites);
             world.start(site);
-            world.run_for(START / sites as u32)?;
+            world.run_for(START_INTERVAL)?;
         }
         let truth = Truth::of(&world, settings.jitter_ns);
         let mut reachability = Reachability::default();
@@ -159,17 +163,23 @@ impl Run {
     fn converge(&mut self, is_steady: bool) -> anyhow::Result<Duration> {
         let truth = &self.truth;
         let converged = |world: &World| is_whole(world, truth) && is_near_best(world, truth);
-        let passed = self.world.run_until(CONVERGENCE_LIMIT, converged).map_err(broken)?;
+        let begun = self.world.now();
+        let glance = if self.world.sites() > MANY { GLANCE_AT_MANY } else { GLANCE };
+        while !converged(&self.world) {
+            if self.world.now().since(begun) >= CONVERGENCE_LIMIT {
+                let limit = CONVERGENCE_LIMIT.as_secs();
+                bail!(
+                    "the sites did not converge within {limit} s: is each linked to the others, if through some?"
+                );
+            }
+            self.world.run_for(glance).map_err(broken)?;
+        }
+        let passed = self.world.now().since(begun);
         if is_steady {
             self.world.run_for(SETTLING).map_err(broken)?;
         }
         self.measured_from = self.world.now();
-        passed.with_context(|| {
-            let limit = CONVERGENCE_LIMIT.as_secs();
-            format!(
-                "the sites did not converge within {limit} s: is each linked to the others, if through some?"
-            )
-        })
+        Ok(passed)
     }
 
     fn measure(
