@@ -15,8 +15,8 @@ use crate::wire::record::Record;
 /// Paths are chosen this long after a change, a quarter more or less: changes come in bursts, and nodes that all choose
 /// at the same moment all make the same choice.
 const SELECT_DELAY: Duration = Duration::from_millis(200);
-/// With more members than this, after longer in proportion: more changes, and a choice takes longer. That a path fails is
-/// not waited for: its backup, or a choice at once, takes over.
+/// With more members than this, after longer in proportion, as there are more changes and a choice takes longer; but not
+/// where a link has failed: what has none left is to be known.
 const FEW: u32 = 14;
 
 impl Database for Latency {
@@ -80,7 +80,10 @@ impl Control {
     /// Has paths chosen anew soon: after the first of a burst of changes, so a few times in a round of measurement
     /// at most, and not at the moment when all others do.
     pub(super) fn select_soon(&mut self, now: Time) {
-        let delay = self.select_delay();
+        self.select_within(self.select_delay(), now);
+    }
+
+    fn select_within(&mut self, delay: Duration, now: Time) {
         if self.select_at > now + delay + delay / 4 {
             self.select_at = now + self.rng.within(delay, 4);
         }
@@ -115,7 +118,7 @@ impl Control {
         if failover.is_urgent {
             self.select_at = now;
         } else {
-            self.select_soon(now);
+            self.select_within(SELECT_DELAY, now);
         }
         if failover.has_lost_bulk {
             self.note_bulk_changes();

@@ -40,6 +40,9 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(40);
 const FIRST_PART: u32 = 64;
 /// A link carries transit, and is advertised, once it has so many answers: a new link starts pessimistic.
 const SAMPLES_TO_ADVERTISE: u32 = 3;
+/// Until it has so many, probes are spread by a half instead of a tenth of their interval: the links of nodes that start
+/// together must not all be probed at the same time, or there is long none that notices who is gone.
+const SAMPLES_SPREAD: u32 = 10;
 /// Own probes whose echo may still come.
 const REMEMBERED: usize = 8;
 /// So much longer than it was away a peer may have held a probe: its clock is faster. If it says more, that was set.
@@ -153,7 +156,9 @@ impl Link {
             return self.miss(now, pace, rng);
         }
         if now >= self.send_at {
-            let hold = if mem::take(&mut self.asks) { Duration::ZERO } else { rng.around(self.hold(pace)) };
+            let spread = if self.estimator.samples() < SAMPLES_SPREAD { 2 } else { 10 };
+            let hold = rng.within(self.hold(pace), spread);
+            let hold = if mem::take(&mut self.asks) { Duration::ZERO } else { hold };
             // An earlier probe that is still unanswered is not waited for any longer: the answer to this one, which may
             // be for both, is to come in time.
             let left = self.silent_at.since(now).checked_sub(self.late_after());
