@@ -47,7 +47,7 @@ impl Dice {
     }
 }
 
-/// A running hash over everything that happens: two worlds with one history have one digest.
+/// A running hash over everything that happens at a site: two with one history have one digest.
 #[derive(Clone)]
 pub(super) struct TraceDigest(SipHasher13);
 
@@ -56,13 +56,17 @@ impl TraceDigest {
         TraceDigest(SipHasher13::new())
     }
 
-    /// Adds one happening: when (in nanoseconds), where, of which kind, and its bytes.
-    pub(super) fn add(&mut self, at_ns: u64, site: usize, kind: u8, bytes: &[u8]) {
+    /// Adds one happening: when (in nanoseconds), of which kind, and its bytes.
+    pub(super) fn add(&mut self, at_ns: u64, kind: u8, bytes: &[u8]) {
         self.0.write_u64(at_ns);
-        self.0.write_u64(site as u64);
         self.0.write_u8(kind);
         self.0.write_u64(bytes.len() as u64);
         self.0.write(bytes);
+    }
+
+    /// Adds all that another digest is of.
+    pub(super) fn add_other(&mut self, other: &TraceDigest) {
+        self.0.write_u64(other.value());
     }
 
     pub(super) fn value(&self) -> u64 {

@@ -22,6 +22,7 @@
 //! # Ok::<(), leon::sim::Violation>(())
 //! ```
 
+mod agenda;
 mod check;
 mod chosen;
 mod clock;
@@ -36,6 +37,7 @@ mod rogue;
 mod scenario;
 mod site;
 mod topology;
+mod underlay;
 mod world;
 
 pub use check::{Rule, Violation};

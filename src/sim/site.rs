@@ -6,9 +6,10 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::sim::agenda::Incoming;
 use crate::sim::clock::Clock;
-use crate::sim::dice::Dice;
-use crate::{Config, Datagram, Engine, Event, Forwarder, Frame, Segment, Sink, Time};
+use crate::sim::dice::{Dice, TraceDigest};
+use crate::{Config, Datagram, DatagramIn, Engine, Event, Forwarder, Frame, Segment, Sink, Time};
 
 /// Datagrams that a socket holds: Linux's default receive buffer (`net.core.rmem_default`) has 212992 bytes, and a
 /// small datagram takes 768 of them.
@@ -51,8 +52,6 @@ pub(super) struct Site {
     pub(super) events: Vec<(Time, Event)>,
     /// When the engine wants its timer called, in the world's time.
     pub(super) deadline: Time,
-    /// When the world will look at the deadline next.
-    pub(super) alarm: Time,
     /// What its socket sent and received, over all lives.
     pub(super) traffic: Traffic,
     /// Sites of different groups cannot reach each other.
@@ -63,6 +62,8 @@ pub(super) struct Site {
     inbox: Vec<(SocketAddr, Vec<u8>)>,
     machine: Option<Machine>,
     dice: Dice,
+    /// Of everything that happened here.
+    pub(super) digest: TraceDigest,
 }
 
 /// What runs during one life.
@@ -101,6 +102,15 @@ impl Sink for Outbox {
     }
 }
 
+/// One call into a site's engine.
+pub(super) struct Step {
+    /// When it was, in the world's time.
+    pub(super) at: Time,
+    /// What it put out.
+    pub(super) outbox: Outbox,
+    pub(super) verdict: DeadlineVerdict,
+}
+
 /// How a call left the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeadlineVerdict {
@@ -121,13 +131,13 @@ impl Site {
             lives: 0,
             events: Vec::new(),
             deadline: Time::NEVER,
-            alarm: Time::NEVER,
             traffic: Traffic::default(),
             group: 0,
             drift_ppb: 0,
             inbox: Vec::new(),
             machine: None,
             dice,
+            digest: TraceDigest::new(),
         }
     }
 
@@ -159,17 +169,81 @@ impl Site {
         self.deadline = Time::NEVER;
     }
 
-    /// The socket keeps a datagram until the host wakes, if it has room.
-    pub(super) fn keep(&mut self, from: SocketAddr, bytes: Vec<u8>) {
-        if self.inbox.len() < INBOX {
-            self.inbox.push((from, bytes));
+    /// Lives from `from` until `until`, that moment included: what arrives meanwhile is given in order of time, and the
+    /// timer is called whenever it is due. Touches nothing but the site.
+    pub(super) fn live(&mut self, arrivals: Vec<Incoming>, from: Time, until: Time) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for arrival in arrivals {
+            self.do_what_is_due(from, arrival.at, &mut steps);
+            steps.extend(self.receive(arrival));
+        }
+        self.do_what_is_due(from, until, &mut steps);
+        steps
+    }
+
+    fn do_what_is_due(&mut self, from: Time, until: Time, steps: &mut Vec<Step>) {
+        while self.deadline <= until {
+            let Some(step) = self.wake_if_due(self.deadline.max(from)) else { break };
+            let is_ahead = step.verdict == DeadlineVerdict::Ahead;
+            steps.push(step);
+            // It would never end.
+            if !is_ahead {
+                break;
+            }
         }
     }
 
-    /// Wakes a site that is asleep; gives what came meanwhile.
-    pub(super) fn wake(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+    /// Calls the timer if it is due.
+    pub(super) fn wake_if_due(&mut self, now: Time) -> Option<Step> {
+        if self.deadline > now {
+            return None;
+        }
+        self.digest.add(now.as_nanos(), 1, &[]);
+        self.call(now, |engine, _, now, outbox| engine.timer(now, outbox))
+    }
+
+    /// The socket gets a datagram. That of a host which is asleep keeps it, if it has room.
+    fn receive(&mut self, arrival: Incoming) -> Option<Step> {
+        let Incoming { at, from, mut bytes, .. } = arrival;
+        if self.state != SiteState::Down {
+            self.traffic.received += 1;
+            self.traffic.received_bytes += packet_len(from, bytes.len()) as u64;
+        }
+        if self.state == SiteState::Asleep {
+            if self.inbox.len() < INBOX {
+                self.inbox.push((from, bytes));
+            }
+            return None;
+        }
+        self.digest.add(at.as_nanos(), 0, &bytes);
+        self.call(at, |_, forwarder, now, outbox| {
+            let datagram = DatagramIn { from, received_at: now, bytes: &mut bytes };
+            forwarder.datagram_in(now, datagram, outbox);
+        })
+    }
+
+    /// Wakes a site that is asleep: its engine gets what came meanwhile before its timer is called, as from an event
+    /// loop that finds both due.
+    pub(super) fn wake(&mut self, now: Time) -> Vec<Step> {
         self.state = SiteState::Running;
-        core::mem::take(&mut self.inbox)
+        let mut steps = Vec::new();
+        for (from, mut bytes) in core::mem::take(&mut self.inbox) {
+            self.digest.add(now.as_nanos(), 0, &bytes);
+            let was_ahead = self.deadline > now;
+            let mut step = self.call(now, |_, forwarder, now, outbox| {
+                let datagram = DatagramIn { from, received_at: now, bytes: &mut bytes };
+                forwarder.datagram_in(now, datagram, outbox);
+            });
+            // What is due stays due while frames are forwarded.
+            if let Some(Step { verdict: verdict @ DeadlineVerdict::Passed, .. }) = &mut step
+                && !was_ahead
+            {
+                *verdict = DeadlineVerdict::Ahead;
+            }
+            steps.extend(step);
+        }
+        steps.extend(self.wake_if_due(now));
+        steps
     }
 
     pub(super) fn engine(&self) -> Option<&Engine> {
@@ -204,7 +278,7 @@ impl Site {
         &mut self,
         now: Time,
         act: impl FnOnce(&Engine, &mut Forwarder, Time, &mut Outbox),
-    ) -> Option<(Outbox, DeadlineVerdict)> {
+    ) -> Option<Step> {
         let local_now = self.local(now);
         let machine = self.machine.as_mut().filter(|_| self.state != SiteState::Asleep)?;
         let before = machine.engine.deadline();
@@ -219,6 +293,21 @@ impl Site {
             DeadlineVerdict::Ahead
         };
         self.deadline = machine.clock.world(after);
-        Some((outbox, verdict))
+        for event in &outbox.events {
+            self.digest.add(now.as_nanos(), 2, format!("{event:?}").as_bytes());
+        }
+        for (_, bytes) in &outbox.datagrams {
+            self.digest.add(now.as_nanos(), 3, bytes);
+        }
+        for (_, bytes) in &outbox.frames {
+            self.digest.add(now.as_nanos(), 4, bytes);
+        }
+        Some(Step { at: now, outbox, verdict })
     }
+}
+
+/// Length of the IP packet that carries `payload` bytes of UDP to or from an address.
+pub(super) fn packet_len(address: SocketAddr, payload: usize) -> usize {
+    let ip = if address.is_ipv4() { 20 } else { 40 };
+    ip + 8 + payload
 }

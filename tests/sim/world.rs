@@ -1,8 +1,8 @@
 //! What the world says about itself is true: traffic, delays, frames.
 
-use leon::sim::{Link, SiteState, To};
+use leon::sim::{Link, Matrix, SiteState, To, Violation, World};
 
-use crate::support::{Outcome, formed, mesh, secs, triangle};
+use crate::support::{Outcome, formed, mesh, secs, seed, triangle};
 
 #[test]
 fn what_one_site_has_sent_another_has_received_or_will() -> Outcome {
@@ -48,5 +48,39 @@ fn frames_that_were_forgotten_are_counted_anew() -> Outcome {
         assert_eq!((world.frames().len(), world.frame(frame).sites()), (1, vec![1]));
         world.forget_frames();
     }
+    Ok(())
+}
+
+/// What becomes of a world in which links fail, sites crash and hosts talk.
+fn history(is_parallel: bool) -> Result<(u64, Vec<Vec<usize>>), Violation> {
+    let links = Matrix::internet_like(16, seed()).links();
+    let jittery = |(from, to, link)| (from, to, Link { jitter_ns: 3_000_000, loss: 0.02, ..link });
+    let links: Vec<_> = links.into_iter().map(jittery).collect();
+    let mut world = World::with_links(seed(), 16, &links);
+    if is_parallel {
+        world.use_all_processors();
+    }
+    world.start_all()?;
+    let hosts: Vec<usize> = (0..16).map(|site| world.add_host(site)).collect();
+    for round in 0..12 {
+        world.cut(round, round + 1);
+        if round % 4 == 3 {
+            world.crash(round);
+        }
+        for &host in &hosts {
+            world.send(host, To::Host(hosts[(host + round) % 16]), 100);
+        }
+        world.run_for(secs(2))?;
+        world.mend(round, round + 1);
+        world.start(round);
+    }
+    let paths = (0..16).map(|to| world.path(0, to).to_vec()).collect();
+    Ok((world.digest(), paths))
+}
+
+#[test]
+fn on_all_processors_the_same_happens_as_on_one() -> Outcome {
+    let (serial, parallel) = (history(false)?, history(true)?);
+    assert_eq!(serial, parallel, "seed {}", seed());
     Ok(())
 }

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::sim::dice::Dice;
 use crate::sim::host::Host;
-use crate::sim::link::{Link, Pipe};
+use crate::sim::link::Link;
 use crate::sim::site::Site;
 use crate::sim::world::World;
 use crate::{Cipher, Config, Keys, MacAddr, NetworkKey, SecretKey, Security, Segment, Time};
@@ -41,6 +41,7 @@ impl World {
         self.bound.insert(config.locator, index);
         self.sites.push(Site::new(config, dice));
         self.chosen.add_site();
+        self.agenda.add_site();
         index
     }
 
@@ -81,9 +82,7 @@ impl World {
 
     /// Replaces the underlay from one site to another; a datagram on its way still arrives.
     pub fn set_link(&mut self, from: usize, to: usize, link: Link) {
-        let seed = self.seed;
-        let new = || Pipe::new(link, Dice::named(seed, &format!("link {from} {to}")));
-        self.pipes.entry((from, to)).or_insert_with(new).link = link;
+        self.underlay.set(from, to, link);
     }
 
     /// Replaces the underlay between two sites, in both directions.
@@ -94,12 +93,12 @@ impl World {
 
     /// The underlay from one site to another, if there is one.
     pub fn link(&self, from: usize, to: usize) -> Option<Link> {
-        self.pipes.get(&(from, to)).map(|pipe| pipe.link)
+        self.underlay.get(from, to).map(|pipe| pipe.link)
     }
 
     /// When the last of all datagrams on their way arrives.
     pub(in crate::sim) fn last_arrival(&self) -> Time {
-        self.pipes.values().map(|pipe| pipe.last_at()).max().unwrap_or(Time::ZERO)
+        self.underlay.last_arrival()
     }
 
     /// Nothing passes from one site to the other any more. In one direction only.
@@ -113,7 +112,7 @@ impl World {
     }
 
     fn set_up(&mut self, from: usize, to: usize, up: bool) {
-        if let Some(pipe) = self.pipes.get_mut(&(from, to)) {
+        if let Some(pipe) = self.underlay.get_mut(from, to) {
             pipe.link.up = up;
         }
     }
@@ -130,14 +129,14 @@ impl World {
         for site in &mut self.sites {
             site.group = 0;
         }
-        for pipe in self.pipes.values_mut() {
+        for pipe in self.underlay.all_mut() {
             pipe.link.up = true;
         }
     }
 
     /// Ends jitter, loss, duplication, reordering and corruption; delays, MTUs, cuts and partitions stay.
     pub fn calm(&mut self) {
-        for pipe in self.pipes.values_mut() {
+        for pipe in self.underlay.all_mut() {
             pipe.link = Link { up: pipe.link.up, ..pipe.link.without_faults() };
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::sim::check::Violation;
 use crate::sim::host::To;
 use crate::sim::site::SiteState;
-use crate::sim::world::{Forgeries, Happening, World};
+use crate::sim::world::{Forgeries, World};
 use crate::{ConfigError, FrameIn, Host, HostError, MacAddr, NodeId, Policy, Segment};
 
 /// Commands to sites, hosts and strangers. What they set off happens when the world runs.
@@ -52,6 +52,7 @@ impl World {
     /// The site is gone, without a word.
     pub fn crash(&mut self, site: usize) {
         self.sites[site].power_off();
+        self.set_alarm(site);
         self.chosen.stopped(site);
     }
 
@@ -66,6 +67,7 @@ impl World {
     pub fn sleep(&mut self, site: usize) {
         if self.sites[site].state == SiteState::Running {
             self.sites[site].state = SiteState::Asleep;
+            self.set_alarm(site);
         }
     }
 
@@ -73,10 +75,8 @@ impl World {
     /// is called, as from an event loop that finds both due.
     pub fn wake(&mut self, site: usize) {
         if self.sites[site].state == SiteState::Asleep {
-            for (from, bytes) in self.sites[site].wake() {
-                self.receive(site, from, bytes);
-            }
-            self.wake_if_due(site);
+            let steps = self.sites[site].wake(self.now);
+            steps.into_iter().for_each(|step| self.take(site, step));
             self.set_alarm(site);
         }
     }
@@ -195,7 +195,7 @@ impl World {
 
     /// A datagram reaches the site at once, whoever sent it.
     pub fn inject(&mut self, site: usize, from: SocketAddr, bytes: Vec<u8>) {
-        self.push(self.now, Happening::Datagram { site, from, bytes });
+        self.agenda.add(site, self.now, from, bytes);
     }
 
     /// From now on what engines send to an address that is no site's is kept.

@@ -4,30 +4,27 @@
 //! Everything follows from the seed. Knows no rule about what engines should do; those stand in `check`
 //! and `rest`.
 
+mod advance;
 mod build;
 mod command;
 mod view;
 
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::sim::agenda::Agenda;
 use crate::sim::check::{Header, Rule, Violation, status_breach};
 use crate::sim::chosen::Chosen;
-use crate::sim::dice::{Dice, TraceDigest};
+use crate::sim::dice::Dice;
 use crate::sim::host::{Delivery, Host, Ledger};
-use crate::sim::link::Pipe;
 use crate::sim::middle::{Caught, Middle};
-use crate::sim::site::{DeadlineVerdict, Outbox, Site, SiteState};
-use crate::{DatagramIn, Engine, Forwarder, Segment, Time};
+use crate::sim::site::{DeadlineVerdict, Outbox, Site, SiteState, Step, packet_len};
+use crate::sim::underlay::Underlay;
+use crate::{Engine, Forwarder, Segment, Time};
+use advance::Pace;
 
 /// How many datagrams are remembered for replays.
 const REMEMBERED: usize = 256;
-/// How often [`World::run_until`] looks at its condition.
-const GLANCE: Duration = Duration::from_millis(10);
-/// After so many events for each site the status of the engine at hand is checked: asking for it takes time
-/// that grows with the number of sites squared.
-const STATUS_CHECK_EVENTS: u64 = 128;
 
 /// N engines, the underlay between them and the hosts behind them, in virtual time.
 ///
@@ -36,17 +33,17 @@ const STATUS_CHECK_EVENTS: u64 = 128;
 pub struct World {
     seed: u64,
     now: Time,
-    queue: BTreeMap<(Time, u64), Happening>,
-    sequence: u64,
+    agenda: Agenda,
     /// How many have happened.
     events: u64,
+    pace: Pace,
     sites: Vec<Site>,
     chosen: Chosen,
     /// Which site's socket is bound to an address.
     bound: BTreeMap<SocketAddr, usize>,
     /// Every locator that any site was ever started with.
     locators: BTreeSet<SocketAddr>,
-    pipes: BTreeMap<(usize, usize), Pipe>,
+    underlay: Underlay,
     pub(in crate::sim) middles: BTreeMap<(usize, usize), Middle>,
     hosts: Vec<Host>,
     ledger: Ledger,
@@ -57,7 +54,6 @@ pub struct World {
     /// What was sent to addresses that somebody outside listens at: sender's address, bytes.
     mail: BTreeMap<SocketAddr, Vec<(SocketAddr, Vec<u8>)>>,
     dice: Dice,
-    digest: TraceDigest,
     violation: Option<Violation>,
     forgeries: Forgeries,
 }
@@ -70,25 +66,20 @@ enum Forgeries {
     Expected,
 }
 
-enum Happening {
-    Datagram { site: usize, from: SocketAddr, bytes: Vec<u8> },
-    Deadline { site: usize },
-}
-
 impl World {
     /// An empty world.
     pub fn new(seed: u64) -> Self {
         World {
             seed,
             now: Time::ZERO,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            agenda: Agenda::default(),
             events: 0,
+            pace: Pace::Serial,
             sites: Vec::new(),
             chosen: Chosen::default(),
             bound: BTreeMap::new(),
             locators: BTreeSet::new(),
-            pipes: BTreeMap::new(),
+            underlay: Underlay::new(seed),
             middles: BTreeMap::new(),
             hosts: Vec::new(),
             ledger: Ledger::default(),
@@ -96,128 +87,29 @@ impl World {
             strays: BTreeMap::new(),
             mail: BTreeMap::new(),
             dice: Dice::named(seed, "world"),
-            digest: TraceDigest::new(),
             violation: None,
             forgeries: Forgeries::Impossible,
         }
     }
 
-    /// Lets the world go on for so long.
-    ///
-    /// # Errors
-    ///
-    /// The first rule that was broken, now or before.
-    pub fn run_for(&mut self, duration: Duration) -> Result<(), Violation> {
-        let until = self.now + duration;
-        while self.violation.is_none() {
-            let Some(next) = self.queue.first_entry().filter(|next| next.key().0 <= until) else { break };
-            let ((at, _), happening) = next.remove_entry();
-            self.now = at;
-            let site = self.happen(happening, at);
-            self.events += 1;
-            if self.events.is_multiple_of(STATUS_CHECK_EVENTS * self.sites.len() as u64) {
-                self.check_status(site);
-            }
-        }
-        self.now = until;
-        self.violation.clone().map_or(Ok(()), Err)
-    }
-
-    /// Lets the world go on until `condition` holds, for `limit` at most; says how long that took, to 10 ms,
-    /// or `None` if it never held.
-    ///
-    /// # Errors
-    ///
-    /// The first rule that was broken, now or before.
-    pub fn run_until(
-        &mut self,
-        limit: Duration,
-        mut condition: impl FnMut(&World) -> bool,
-    ) -> Result<Option<Duration>, Violation> {
-        let start = self.now;
-        loop {
-            let passed = self.now.since(start);
-            if condition(self) {
-                return Ok(Some(passed));
-            }
-            if passed >= limit {
-                return Ok(None);
-            }
-            self.run_for(GLANCE)?;
-        }
-    }
-
-    /// Lets one thing happen; says at which site.
-    fn happen(&mut self, happening: Happening, at: Time) -> usize {
-        match happening {
-            Happening::Datagram { site, from, bytes } => {
-                if self.sites[site].state != SiteState::Down {
-                    let traffic = &mut self.sites[site].traffic;
-                    traffic.received += 1;
-                    traffic.received_bytes += packet_len(from, bytes.len()) as u64;
-                }
-                if self.sites[site].state == SiteState::Asleep {
-                    self.sites[site].keep(from, bytes);
-                } else {
-                    self.wake_if_due(site);
-                    self.receive(site, from, bytes);
-                }
-                site
-            }
-            Happening::Deadline { site } => {
-                // An alarm that an earlier one has replaced is not looked at: nor would it ever end.
-                if self.sites[site].alarm == at {
-                    self.sites[site].alarm = Time::NEVER;
-                    self.wake_if_due(site);
-                    self.set_alarm(site);
-                }
-                site
-            }
-        }
-    }
-
-    fn receive(&mut self, site: usize, from: SocketAddr, mut bytes: Vec<u8>) {
-        self.digest.add(self.now.as_nanos(), site, 0, &bytes);
-        let was_ahead = self.sites[site].deadline > self.now;
-        let mut output = self.sites[site].call(self.now, |_, forwarder, now, outbox| {
-            let datagram = DatagramIn { from, received_at: now, bytes: &mut bytes };
-            forwarder.datagram_in(now, datagram, outbox);
-        });
-        // What is due stays due while frames are forwarded.
-        if let Some((_, verdict @ DeadlineVerdict::Passed)) = &mut output
-            && !was_ahead
-        {
-            *verdict = DeadlineVerdict::Ahead;
-        }
-        self.take(site, output);
-    }
-
-    fn wake_if_due(&mut self, site: usize) {
-        if self.sites[site].deadline <= self.now {
-            self.digest.add(self.now.as_nanos(), site, 1, &[]);
-            let output = self.sites[site].call(self.now, |engine, _, now, outbox| engine.timer(now, outbox));
-            self.take(site, output);
-        }
-    }
-
     /// One call into a site's engine. An engine whose deadline has come is woken first.
     fn call(&mut self, site: usize, act: impl FnOnce(&Engine, &mut Forwarder, Time, &mut Outbox)) {
-        self.wake_if_due(site);
-        let output = self.sites[site].call(self.now, act);
-        self.take(site, output);
+        let woken = self.sites[site].wake_if_due(self.now);
+        let called = self.sites[site].call(self.now, act);
+        woken.into_iter().chain(called).for_each(|step| self.take(site, step));
+        self.set_alarm(site);
     }
 
-    fn take(&mut self, site: usize, output: Option<(Outbox, DeadlineVerdict)>) {
-        let Some((outbox, verdict)) = output else { return };
+    /// Takes what a site has put out now.
+    fn take(&mut self, site: usize, step: Step) {
+        let Step { outbox, verdict, .. } = step;
         match verdict {
             DeadlineVerdict::Ahead => {}
             DeadlineVerdict::Passed => self.break_rule(site, Rule::DeadlineAhead, String::new()),
             DeadlineVerdict::NotTold => self.break_rule(site, Rule::DeadlineTold, String::new()),
         }
-        self.set_alarm(site);
         for event in outbox.events {
             self.chosen.told(site, &event);
-            self.digest.add(self.now.as_nanos(), site, 2, format!("{event:?}").as_bytes());
             self.sites[site].events.push((self.now, event));
         }
         for (to, bytes) in outbox.datagrams {
@@ -230,22 +122,12 @@ impl World {
 
     /// Makes sure that the world looks at a site's deadline when it has come. Who is asleep is looked at on waking.
     fn set_alarm(&mut self, site: usize) {
-        let Site { deadline, alarm, state, .. } = &mut self.sites[site];
-        let at = (*deadline).max(self.now);
-        if *deadline != Time::NEVER && *state != SiteState::Asleep && at < *alarm {
-            *alarm = at;
-            self.push(at, Happening::Deadline { site });
-        }
-    }
-
-    fn push(&mut self, at: Time, happening: Happening) {
-        self.sequence += 1;
-        self.queue.insert((at, self.sequence), happening);
+        let Site { deadline, state, .. } = self.sites[site];
+        self.agenda.set_deadline(site, if state == SiteState::Asleep { Time::NEVER } else { deadline });
     }
 
     /// The underlay takes a datagram.
     fn carry(&mut self, site: usize, to: SocketAddr, bytes: Vec<u8>) {
-        self.digest.add(self.now.as_nanos(), site, 3, &bytes);
         self.check_datagram(site, to, &bytes);
         let traffic = &mut self.sites[site].traffic;
         traffic.sent += 1;
@@ -261,7 +143,7 @@ impl World {
         if !self.carries(site, receiver) {
             return;
         }
-        let Some(pipe) = self.pipes.get_mut(&(site, receiver)) else { return };
+        let Some(pipe) = self.underlay.get_mut(site, receiver) else { return };
         let from = self.sites[site].address;
         for arrival in pipe.transmit(packet_len(to, bytes.len()), self.now) {
             let mut copy = bytes.clone();
@@ -269,18 +151,14 @@ impl World {
                 pipe.corrupt(&mut copy);
             }
             let Some(middle) = self.middles.get_mut(&(site, receiver)) else {
-                self.sequence += 1;
-                let happening = Happening::Datagram { site: receiver, from, bytes: copy };
-                self.queue.insert((arrival.at, self.sequence), happening);
+                self.agenda.add(receiver, arrival.at, from, copy);
                 continue;
             };
             let after = arrival.at.since(self.now);
             for Caught { from, site, after, bytes } in
                 middle(Caught { from, site: receiver, after, bytes: copy })
             {
-                self.sequence += 1;
-                let happening = Happening::Datagram { site, from, bytes };
-                self.queue.insert((self.now + after, self.sequence), happening);
+                self.agenda.add(site, self.now + after, from, bytes);
             }
         }
         self.remembered.push_back((receiver, from, bytes));
@@ -291,7 +169,6 @@ impl World {
 
     /// A site's engine delivers a frame to its local network.
     fn deliver(&mut self, site: usize, segment: Segment, bytes: &[u8]) {
-        self.digest.add(self.now.as_nanos(), site, 4, bytes);
         let delivery = Delivery { site, life: self.sites[site].lives, at: self.now };
         match self.ledger.delivered(delivery, segment, bytes) {
             Ok(frame) => {
@@ -353,10 +230,4 @@ impl World {
         let violation = Violation { seed: self.seed, at: self.now, site: Some(site), rule, detail };
         self.violation.get_or_insert(violation);
     }
-}
-
-/// Length of the IP packet that carries `payload` bytes of UDP to an address.
-fn packet_len(to: SocketAddr, payload: usize) -> usize {
-    let ip = if to.is_ipv4() { 20 } else { 40 };
-    ip + 8 + payload
 }

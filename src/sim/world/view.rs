@@ -2,9 +2,10 @@
 
 use core::net::SocketAddr;
 
+use crate::sim::dice::TraceDigest;
 use crate::sim::host::{Host, SentFrame};
 use crate::sim::site::{SiteState, Traffic};
-use crate::sim::world::{Happening, World};
+use crate::sim::world::World;
 use crate::{Config, Event, Explanation, NodeId, Status, Time};
 
 /// Looking at the world.
@@ -19,9 +20,11 @@ impl World {
         self.now
     }
 
-    /// Hash of everything that happened so far.
+    /// Hash of everything that happened so far at any site.
     pub fn digest(&self) -> u64 {
-        self.digest.value()
+        let mut digest = TraceDigest::new();
+        self.sites.iter().for_each(|site| digest.add_other(&site.digest));
+        digest.value()
     }
 
     /// How many sites there are, whatever their state.
@@ -105,11 +108,7 @@ impl World {
 
     /// The datagrams on their way to the site, in the order of their arrival, with their senders' addresses.
     pub fn on_the_way(&self, site: usize) -> Vec<(SocketAddr, Vec<u8>)> {
-        let of_site = |happening: &Happening| match happening {
-            Happening::Datagram { site: to, from, bytes } if *to == site => Some((*from, bytes.clone())),
-            _ => None,
-        };
-        self.queue.values().filter_map(of_site).collect()
+        self.agenda.arrivals(site).into_iter().map(|incoming| (incoming.from, incoming.bytes)).collect()
     }
 
     /// The latest datagrams that were sent to the site, oldest first, with their senders' addresses. What is

@@ -132,6 +132,9 @@ impl Run {
             }
         }
         set_delays(&mut world, &underlay.frames[0]);
+        if sites > MANY {
+            world.use_all_processors();
+        }
         for (site, seed) in seeds(&underlay.frames[0]).into_iter().enumerate() {
             let address = world.address(seed);
             let config = world.config_mut(site);
