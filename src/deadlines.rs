@@ -2,16 +2,23 @@
 //!
 //! Looking at all of them each time that one is due would cost the square of their number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use crate::node::NodePrefix;
+use crate::node_map::NodeMap;
 use crate::time::Time;
+
+/// So many deadlines that were replaced may wait to be forgotten, beside one for each node.
+const STALE: usize = 64;
 
 /// A deadline for each of some nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    by_node: BTreeMap<NodePrefix, Time>,
-    by_time: BTreeSet<(Time, NodePrefix)>,
+    by_node: NodeMap<Time>,
+    /// The earliest on top, which is never one that was replaced. Others may be: to look for them each time would take
+    /// longer.
+    by_time: BinaryHeap<Reverse<(Time, NodePrefix)>>,
 }
 
 impl Deadlines {
@@ -22,22 +29,31 @@ impl Deadlines {
         if former == Some(at) {
             return;
         }
-        if let Some(former) = former {
-            self.by_time.remove(&(former, node));
-        }
         if at != Time::NEVER {
-            self.by_time.insert((at, node));
+            self.by_time.push(Reverse((at, node)));
+        }
+        self.forget_replaced();
+    }
+
+    fn forget_replaced(&mut self) {
+        while let Some(Reverse((at, node))) = self.by_time.peek()
+            && self.by_node.get(node) != Some(at)
+        {
+            self.by_time.pop();
+        }
+        if self.by_time.len() > 2 * self.by_node.len() + STALE {
+            self.by_time = self.by_node.iter().map(|(node, at)| Reverse((*at, *node))).collect();
         }
     }
 
     /// The earliest of all.
     pub(crate) fn next(&self) -> Time {
-        self.by_time.first().map_or(Time::NEVER, |(at, _)| *at)
+        self.by_time.peek().map_or(Time::NEVER, |Reverse((at, _))| *at)
     }
 
     /// A node whose deadline has come, which it then has no more: the earliest first.
     pub(crate) fn pop(&mut self, now: Time) -> Option<NodePrefix> {
-        let (at, node) = *self.by_time.first()?;
+        let Reverse((at, node)) = *self.by_time.peek()?;
         if at > now {
             return None;
         }
@@ -83,5 +99,15 @@ mod tests {
         deadlines.set(NodePrefix(2), at(5));
         deadlines.set(NodePrefix(2), Time::NEVER);
         assert_eq!((deadlines.next(), deadlines.pop(at(100))), (Time::NEVER, None));
+    }
+
+    #[test]
+    fn however_often_deadlines_are_replaced_they_take_bounded_room() {
+        let mut deadlines = Deadlines::default();
+        for nanos in 0..10_000 {
+            deadlines.set(NodePrefix(nanos % 10), at(1_000_000 + nanos));
+        }
+        assert!(deadlines.by_time.len() <= 20 + STALE);
+        assert_eq!(deadlines.next(), at(1_009_990));
     }
 }

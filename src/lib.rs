@@ -108,6 +108,7 @@ mod mac;
 mod membership;
 mod monitor;
 mod node;
+mod node_map;
 mod rng;
 mod route;
 mod session;

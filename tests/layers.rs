@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
         "mac",
         "base64",
         "node",
+        "node_map",
         "host",
         "key",
         "config",

@@ -5,13 +5,14 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use log::debug;
 
 use crate::config::{Config, Security};
 use crate::engine::alarm::Alarms;
+use crate::engine::dependents::Dependents;
 use crate::engine::event::Event;
 use crate::engine::meter::{Reading, RelayMeter};
 use crate::engine::outbox::Outbox;
@@ -26,6 +27,7 @@ use crate::latency::{self, Latency, LinkState};
 use crate::membership::{self, Membership};
 use crate::monitor::Monitor;
 use crate::node::{NodeId, NodePrefix};
+use crate::node_map::NodeMap;
 use crate::rng::Rng;
 use crate::route::{Path, Policy, Router};
 use crate::session::{self, OuterKey, Sessions};
@@ -52,6 +54,13 @@ pub(super) struct Connection {
     pub(super) bulk_path: Option<Path>,
 }
 
+impl Connection {
+    /// All paths that frames to the member take.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        core::iter::once(&self.path).chain(&self.bulk_path)
+    }
+}
+
 /// The components and what lies between them.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -61,7 +70,8 @@ pub(crate) struct Control {
     pub(super) router: Router,
     pub(super) hosts: Hosts,
     pub(super) monitor: Monitor,
-    pub(super) connections: BTreeMap<NodePrefix, Connection>,
+    pub(super) connections: NodeMap<Box<Connection>>,
+    pub(super) dependents: Dependents,
     /// Those of the local network.
     pub(super) alarms: Arc<Alarms>,
     pub(super) meter: Arc<RelayMeter>,
@@ -103,7 +113,8 @@ impl Control {
                 .with_bulk(!config.bulk.is_empty()),
             hosts: Hosts::new(own.0, &config.segments, capacity),
             monitor: Monitor::new(rng.fork()),
-            connections: BTreeMap::new(),
+            connections: NodeMap::new(),
+            dependents: Dependents::default(),
             alarms: Arc::new(Alarms::new()),
             meter: Arc::default(),
             reading: config.transit.then(|| Reading::new(config.relay_capacity, now)),
@@ -365,7 +376,8 @@ impl Control {
         let Some(slot) = self.slots.take(now) else { return };
         let activity = Arc::new(Activity::new());
         let (path, bulk_path) = (Path::direct(prefix), None);
-        self.connections.insert(prefix, Connection { slot, incarnation, activity, path, bulk_path });
+        let connection = Connection { slot, incarnation, activity, path, bulk_path };
+        self.connections.insert(prefix, Box::new(connection));
         self.sessions.set_member(prefix, true);
         self.latency.add(prefix, incarnation, now);
         if self.sessions.proven_address(prefix).is_some() {
@@ -379,6 +391,9 @@ impl Control {
     /// Drops every record tied to a member: its hosts, its latencies, its paths (§4.1).
     fn disconnect(&mut self, prefix: NodePrefix, now: Time) -> Option<(NodeId, String)> {
         let connection = self.connections.remove(&prefix)?;
+        for path in connection.paths() {
+            self.dependents.remove(prefix, path);
+        }
         self.sessions.set_member(prefix, false);
         self.fdb.flush(connection.slot);
         self.slots.free(connection.slot, now);

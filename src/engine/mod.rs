@@ -8,6 +8,7 @@ mod alarm;
 mod bulk;
 mod control;
 mod demand;
+mod dependents;
 mod dispatch;
 mod event;
 mod explain;

@@ -127,12 +127,12 @@ impl Control {
             self.latency.mark_used(link, now);
         }
         let own = self.membership.own().id.prefix();
-        let is_guarded = |(to, connection): &(&NodePrefix, &Connection)| {
+        let is_guarded = |to: NodePrefix, connection: &Connection| {
             connection.activity.is_sending(USED, now)
-                && !self.router.path(**to).is_direct()
-                && self.latency.link(own, **to).is_some()
+                && !self.router.path(to).is_direct()
+                && self.latency.link(own, to).is_some()
         };
-        let guarded = self.connections.iter().filter(is_guarded);
+        let guarded = self.connections.iter().filter(|(to, connection)| is_guarded(**to, connection));
         let guarded: Vec<NodePrefix> = guarded.map(|(to, _)| *to).collect();
         self.monitor.compare(&guarded);
     }

@@ -1,8 +1,8 @@
 //! A map that is cheap to copy: a copy shares with the original all that neither of the two changes afterwards
 //! (persistent, in the sense of Driscoll, Sarnak, Sleator and Tarjan 1989).
 //!
-//! A hash table with chaining; a bucket that two maps share is copied before it is changed. What is in it is unknown
-//! here.
+//! A hash table with chaining, whose buckets stand in chunks; a chunk or a bucket that two maps share is copied before it is
+//! changed. What is in it is unknown here.
 
 use std::sync::Arc;
 
@@ -11,7 +11,9 @@ use crate::hash::KeyedHash;
 /// Most entries per bucket, on average. With more a search would take longer than the hash, with fewer a copy of the
 /// map longer than one of a bucket.
 const LOAD: usize = 4;
-const MIN_BUCKETS: usize = 8;
+/// Buckets of one chunk: as many as there are chunks where there are a thousand entries, so that a change copies as little
+/// as may be.
+const CHUNK: usize = 16;
 
 /// What entries are found by.
 pub(crate) trait Key: Copy + Eq {
@@ -21,12 +23,13 @@ pub(crate) trait Key: Copy + Eq {
 
 /// The entries of one bucket, in no order.
 type Bucket<K, V> = Arc<[(K, V)]>;
+type Chunk<K, V> = Arc<[Bucket<K, V>; CHUNK]>;
 
 /// Values by key.
 #[derive(Clone, Debug)]
 pub(crate) struct PersistentMap<K, V> {
     /// A power of two.
-    buckets: Box<[Bucket<K, V>]>,
+    chunks: Box<[Chunk<K, V>]>,
     len: usize,
     hash: KeyedHash,
 }
@@ -34,54 +37,64 @@ pub(crate) struct PersistentMap<K, V> {
 impl<K: Key, V: Clone> PersistentMap<K, V> {
     /// An empty map.
     pub(crate) fn new(hash: KeyedHash) -> Self {
-        Self::with_buckets(MIN_BUCKETS, hash)
+        Self::with_chunks(1, hash)
     }
 
-    fn with_buckets(count: usize, hash: KeyedHash) -> Self {
-        PersistentMap { buckets: (0..count).map(|_| Arc::default()).collect(), len: 0, hash }
+    fn with_chunks(count: usize, hash: KeyedHash) -> Self {
+        let chunk: Chunk<K, V> = Arc::new(core::array::from_fn(|_| Arc::default()));
+        PersistentMap { chunks: (0..count).map(|_| Arc::clone(&chunk)).collect(), len: 0, hash }
     }
 
+    fn buckets(&self) -> usize {
+        CHUNK * self.chunks.len()
+    }
+
+    /// The chunk and the bucket of a key.
     #[inline]
-    fn place(&self, key: K) -> usize {
-        key.spread(self.hash) as usize & (self.buckets.len() - 1)
+    fn place(&self, key: K) -> (usize, usize) {
+        let place = key.spread(self.hash) as usize & (self.buckets() - 1);
+        (place / CHUNK, place % CHUNK)
+    }
+
+    fn bucket_mut(&mut self, (chunk, bucket): (usize, usize)) -> &mut Bucket<K, V> {
+        &mut Arc::make_mut(&mut self.chunks[chunk])[bucket]
     }
 
     /// The value of a key.
     #[inline]
     pub(crate) fn get(&self, key: K) -> Option<&V> {
-        let bucket = &self.buckets[self.place(key)];
-        bucket.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
+        let (chunk, bucket) = self.place(key);
+        self.chunks[chunk][bucket].iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
     /// Gives a key a value, in the place of the one it has, if any.
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        let place = self.place(key);
-        let bucket = &mut self.buckets[place];
+        let bucket = self.bucket_mut(self.place(key));
         if let Some(at) = bucket.iter().position(|(other, _)| *other == key) {
             Arc::make_mut(bucket)[at].1 = value;
             return;
         }
         *bucket = bucket.iter().cloned().chain([(key, value)]).collect();
         self.len += 1;
-        if self.len > LOAD * self.buckets.len() {
+        if self.len > LOAD * self.buckets() {
             self.widen();
         }
     }
 
     /// Forgets a key.
     pub(crate) fn remove(&mut self, key: K) {
-        let place = self.place(key);
-        let bucket = &mut self.buckets[place];
-        if bucket.iter().any(|(other, _)| *other == key) {
+        if self.get(key).is_some() {
+            let bucket = self.bucket_mut(self.place(key));
             *bucket = bucket.iter().filter(|(other, _)| *other != key).cloned().collect();
             self.len -= 1;
         }
     }
 
-    /// Doubles the buckets.
+    /// Doubles the chunks.
     fn widen(&mut self) {
-        let mut wider = Self::with_buckets(2 * self.buckets.len(), self.hash);
-        for (key, value) in self.buckets.iter().flat_map(|bucket| bucket.iter()) {
+        let mut wider = Self::with_chunks(2 * self.chunks.len(), self.hash);
+        for (key, value) in self.chunks.iter().flat_map(|chunk| chunk.iter()).flat_map(|bucket| bucket.iter())
+        {
             wider.insert(*key, value.clone());
         }
         *self = wider;
@@ -138,14 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn a_change_copies_one_bucket() {
+    fn a_change_copies_one_chunk_and_one_bucket() {
         let changes: [fn(&mut Map); 3] =
             [|map| map.insert(500, Arc::new(0)), |map| map.insert(1000, Arc::new(0)), |map| map.remove(500)];
         for change in changes {
             let mut map = map(0..1000);
             let copy = map.clone();
             change(&mut map);
-            let buckets = map.buckets.iter().zip(&copy.buckets);
+            let chunks = map.chunks.iter().zip(&copy.chunks);
+            let copied: Vec<_> = chunks.filter(|(one, other)| !Arc::ptr_eq(one, other)).collect();
+            assert_eq!(copied.len(), 1);
+            let buckets = copied[0].0.iter().zip(copied[0].1.iter());
             assert_eq!(buckets.filter(|(one, other)| !Arc::ptr_eq(one, other)).count(), 1);
         }
     }
@@ -153,6 +169,6 @@ mod tests {
     #[test]
     fn buckets_grow_in_number_and_not_in_size() {
         let map = map(0..4096);
-        assert_eq!(map.buckets.len(), 4096 / LOAD);
+        assert_eq!(map.buckets(), 4096 / LOAD);
     }
 }

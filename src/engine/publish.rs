@@ -8,7 +8,6 @@ use crate::engine::control::Control;
 use crate::engine::snapshot::{Limits, Member, Peer, Snapshot};
 use crate::forward::limit::RateLimit;
 use crate::node::NodePrefix;
-use crate::route::Path;
 
 /// Control messages per second that one node may send, and nanoseconds of burst: a joining mesh of 200 stays
 /// below a tenth of it (`cargo test --test sim scale -- --nocapture`).
@@ -40,11 +39,7 @@ impl Control {
         }
         let mut changed = core::mem::take(&mut self.unpublished);
         // A path is sealed with the keys of its relays, and sent to the address of the first.
-        let has_changed = |path: &Path| path.relays().iter().any(|relay| changed.contains(relay));
-        let dependent = self.connections.iter().filter(|(_, connection)| {
-            has_changed(&connection.path) || connection.bulk_path.as_ref().is_some_and(has_changed)
-        });
-        let dependent: Vec<NodePrefix> = dependent.map(|(member, _)| *member).collect();
+        let dependent: Vec<NodePrefix> = changed.iter().flat_map(|node| self.dependents.of(*node)).collect();
         changed.extend(dependent);
         let changes = changed.into_iter().map(|node| (node, self.peer(node))).collect();
         self.snapshot.update(changes);
@@ -74,8 +69,10 @@ impl Control {
 
     fn member(&mut self, prefix: NodePrefix) -> Option<Member> {
         let connection = self.connections.get_mut(&prefix)?;
+        connection.paths().for_each(|path| self.dependents.remove(prefix, path));
         connection.path = self.router.path(prefix);
         connection.bulk_path = self.router.bulk_path(prefix).cloned();
+        connection.paths().for_each(|path| self.dependents.add(prefix, path));
         let connection = self.connections.get(&prefix)?;
         let record = self.membership.list().alive(prefix)?;
         Some(Member {

@@ -64,10 +64,10 @@ impl Control {
         let table = self.latency.table();
         let ids: Vec<_> = table.nodes.iter().map(|node| self.id_of(*node)).collect();
         let micros = |us: u32| Duration::from_micros(u64::from(us));
-        let link_status = |(from, to, link): (usize, usize, Option<LinkLatency>)| {
+        let link_status = |(from, to, link): (u16, u16, Option<LinkLatency>)| {
             Some(LinkStatus {
-                from: ids[from]?,
-                to: ids[to]?,
+                from: ids[usize::from(from)]?,
+                to: ids[usize::from(to)]?,
                 fast: link.map(|link| micros(link.fast_us)),
                 slow: link.map(|link| micros(link.slow_us)),
                 jitter: link.map(|link| micros(link.jitter_us)),

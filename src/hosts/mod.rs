@@ -10,12 +10,13 @@
 mod table;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::config::MAX_ANNOUNCED_HOSTS;
 use crate::error::HostError;
 use crate::host::Host;
 use crate::node::{NodePrefix, Segment};
+use crate::node_map::NodeMap;
 use crate::stats::Counter;
 use crate::time::Time;
 use crate::wire::hosts::{Announcement, HostEntry, HostState, Hosts as Part};
@@ -86,7 +87,7 @@ pub(crate) struct Hosts {
     own: NodePrefix,
     segments: BTreeSet<Segment>,
     capacity: Capacity,
-    peers: BTreeMap<NodePrefix, Peer>,
+    peers: NodeMap<Peer>,
     table: Table,
     /// Version of the own log that all have been told.
     told_version: u64,
@@ -102,7 +103,7 @@ impl Hosts {
             own,
             segments: segments.iter().copied().collect(),
             capacity,
-            peers: BTreeMap::new(),
+            peers: NodeMap::new(),
             table: Table::default(),
             told_version: 0,
             tell_at: Time::NEVER,
@@ -312,7 +313,7 @@ impl Hosts {
         if self.table.len() >= self.capacity.of_all {
             return;
         }
-        for (by, peer) in &mut self.peers {
+        for (by, peer) in self.peers.iter_mut() {
             let has_room = self.table.count(*by) < self.capacity.of_member;
             if let Some(version) = peer.refused_after.filter(|_| has_room) {
                 (peer.version, peer.refused_after) = (version, None);
@@ -326,7 +327,7 @@ impl Hosts {
         if now < self.wake_at {
             return;
         }
-        for (prefix, peer) in &mut self.peers {
+        for (prefix, peer) in self.peers.iter_mut() {
             if now >= peer.deadline() {
                 peer.next_request_at = now + REQUEST_INTERVAL;
                 self.outputs.push(Output::Request(*prefix, peer.version));

@@ -1,4 +1,5 @@
-//! The latency database: the latency between any two members (§4.2), a row for each node that measures.
+//! The latency database: the latency between any two members (§4.2), a row for each node that measures. Here is the own
+//! one; those of others are in `other_row`.
 //!
 //! A row is a log: each change of an entry makes a new version of the row, and a message carries what
 //! changed between two versions. Whoever lacks the first of them asks for the difference, so a lost message
@@ -238,107 +239,10 @@ fn has_offset_moved(
     precision.has_moved(link.slow_us, link.slow_us.saturating_add(moved as u32), chance)
 }
 
-/// What applying a message to a row led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Applied {
-    /// Nothing in it was new.
-    Nothing,
-    /// The row has changed.
-    Changed,
-    /// Something before it is missing.
-    Missing,
-}
-
-/// The row of another node, as far as it is known.
-#[derive(Debug)]
-pub(crate) struct OtherRow {
-    version: u64,
-    transit: Option<Transit>,
-    /// With when they came, by target. Most of what a node with many members remembers is in such rows, and each choice
-    /// of paths reads them from one end to the other.
-    entries: Vec<(RowEntry, Time)>,
-}
-
-impl Default for OtherRow {
-    fn default() -> Self {
-        OtherRow { version: 0, transit: Some(Transit::default()), entries: Vec::new() }
-    }
-}
-
-impl OtherRow {
-    /// What the node says of itself as a relay; one that has said nothing yet is idle.
-    pub(crate) fn transit(&self) -> Option<Transit> {
-        self.transit
-    }
-
-    /// The version up to which the row is known.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// All entries, by target, with when they came.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &(RowEntry, Time)> {
-        self.entries.iter()
-    }
-
-    /// Where the entry for `target` is.
-    fn place(&self, target: NodePrefix) -> Option<usize> {
-        self.entries.binary_search_by_key(&target, |(entry, _)| entry.target).ok()
-    }
-
-    /// The entry for this life of `target`, and when it came.
-    pub(crate) fn get(&self, target: NodePrefix, life: u16) -> Option<&(RowEntry, Time)> {
-        Some(&self.entries[self.place(target)?]).filter(|(entry, _)| entry.life == life)
-    }
-
-    /// The link to whatever life of `target` was measured last, if it is up.
-    pub(crate) fn latest(&self, target: NodePrefix) -> Option<LinkLatency> {
-        self.entries[self.place(target)?].0.link
-    }
-
-    /// Takes a part of the row that came at `now`. Holds at most `capacity` entries; when they are used up, those of targets
-    /// that are not members give way.
-    pub(crate) fn apply(
-        &mut self,
-        row: Row,
-        now: Time,
-        capacity: usize,
-        is_member: impl Fn(NodePrefix) -> bool,
-    ) -> Applied {
-        if row.to <= self.version {
-            return Applied::Nothing;
-        }
-        if row.from > self.version {
-            return Applied::Missing;
-        }
-        self.version = row.to;
-        self.transit = row.transit;
-        let mut others = Vec::new();
-        for entry in row.entries {
-            match self.place(entry.target) {
-                Some(place) => self.entries[place] = (entry, now),
-                None => others.push((entry, now)),
-            }
-        }
-        if self.entries.len() + others.len() > capacity {
-            self.entries.retain(|(entry, _)| is_member(entry.target));
-            others.truncate(capacity.saturating_sub(self.entries.len()));
-        }
-        if !others.is_empty() {
-            // Two parts that are in order each are merged at no more than what that takes.
-            others.sort_unstable_by_key(|(entry, _)| entry.target);
-            self.entries.reserve_exact(others.len());
-            self.entries.append(&mut others);
-            self.entries.sort_by_key(|(entry, _)| entry.target);
-            self.entries.dedup_by_key(|(entry, _)| entry.target);
-        }
-        Applied::Changed
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::other_row::{Applied, OtherRow};
 
     const NOW: Time = Time::ZERO;
 
@@ -433,20 +337,6 @@ mod tests {
             other.apply(row, NOW, 1000, |_| true);
         }
         assert!((0..500).all(|target| read(&other, target) == own.get(NodePrefix(target), 1)));
-    }
-
-    #[test]
-    fn a_row_of_strangers_is_bounded_and_gives_way_to_members() {
-        let entries = |targets: core::ops::Range<u64>| targets.map(|target| entry(target, link(1))).collect();
-        let mut other = OtherRow::default();
-        other.apply(Row { from: 0, to: 60, transit: None, entries: entries(0..60) }, NOW, 10, |target| {
-            target.0 < 60
-        });
-        assert_eq!(other.entries.len(), 10);
-        other.apply(Row { from: 60, to: 70, transit: None, entries: entries(100..105) }, NOW, 10, |target| {
-            target.0 >= 100
-        });
-        assert_eq!(other.entries.len(), 5);
     }
 
     #[test]

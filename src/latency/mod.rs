@@ -10,24 +10,26 @@ mod interest;
 mod interval;
 mod link;
 mod offset;
+mod other_row;
 mod peer;
 mod table;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 pub(crate) use estimator::Estimator;
 pub(crate) use link::LinkState;
 
 use crate::deadlines::Deadlines;
 use crate::node::NodePrefix;
+use crate::node_map::NodeMap;
 use crate::rng::Rng;
 use crate::time::{Time, nanos};
 use crate::wire::latency::{LinkLatency, Row, RowEntry, Stamps, Transit};
-use database::{Applied, OwnRow, Precision};
+use database::{OwnRow, Precision};
 use interest::rows_kept;
 use interval::Intervals;
 use link::Step;
+use other_row::Applied;
 use peer::Peer;
 
 /// That a link is down is told after this, so that links that fall together are told together.
@@ -79,7 +81,7 @@ pub(crate) struct Latency {
     interval: Duration,
     intervals: Intervals,
     capacity: usize,
-    peers: BTreeMap<NodePrefix, Peer>,
+    peers: NodeMap<Box<Peer>>,
     /// Of peers.
     deadlines: Deadlines,
     own_row: OwnRow,
@@ -115,7 +117,7 @@ impl Latency {
             interval,
             intervals: Intervals::new(interval, 0),
             capacity: 2 * max_members,
-            peers: BTreeMap::new(),
+            peers: NodeMap::new(),
             deadlines: Deadlines::default(),
             own_row: OwnRow::default(),
             told_version: 0,
@@ -145,7 +147,7 @@ impl Latency {
 
     /// Starts to probe the link to a member in the life that began with `incarnation`.
     pub(crate) fn add(&mut self, peer: NodePrefix, incarnation: u64, now: Time) {
-        self.peers.insert(peer, Peer::new(life(incarnation), self.own < peer, now));
+        self.peers.insert(peer, Box::new(Peer::new(life(incarnation), self.own < peer, now)));
         self.intervals = Intervals::new(self.interval, self.peers.len());
         if self.has_all_rows() {
             self.keep_all_rows();
@@ -393,7 +395,7 @@ impl Latency {
             return;
         }
         self.outputs.push(Output::Changed);
-        for (prefix, peer) in &mut self.peers {
+        for (prefix, peer) in self.peers.iter_mut() {
             if !chosen.contains(prefix) {
                 peer.drop_row();
             } else if peer.follow_at == Time::NEVER {
@@ -416,7 +418,7 @@ impl Latency {
         } else {
             Precision::Coarse
         };
-        for (target, peer) in &self.peers {
+        for (target, peer) in self.peers.iter() {
             let entry = peer.link.advertisement().map(|link| row_entry(*target, peer.life, link));
             let offset = peer.link.leg().and_then(|leg| leg.offset.line());
             if entry.is_some_and(|entry| self.own_row.set(entry, offset, precision, now)) {

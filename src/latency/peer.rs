@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use crate::latency::database::OtherRow;
 use crate::latency::interval::Intervals;
 use crate::latency::link::{Link, LinkState, Pace};
+use crate::latency::other_row::OtherRow;
 use crate::time::Time;
 
 /// The interval of probes while the other end has not proven where it is: a challenge is repeated after as long.

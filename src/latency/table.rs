@@ -12,9 +12,9 @@ use crate::wire::latency::{LinkLatency, OFFSET_MODULUS, RowEntry, Transit};
 pub(crate) struct Table {
     /// All members in ascending order, the own node included.
     pub(crate) nodes: Vec<NodePrefix>,
-    /// The links between them that are known: from and to as places in `nodes`, and the latency,
-    /// or `None` if the link is down.
-    pub(crate) entries: Vec<(usize, usize, Option<LinkLatency>)>,
+    /// The links between them that are known, in the order of their ends: from and to as places in `nodes`, and the
+    /// latency, or `None` if the link is down. Small, as all of it is read at each choice of paths.
+    pub(crate) entries: Vec<(u16, u16, Option<LinkLatency>)>,
 }
 
 impl Latency {
@@ -27,7 +27,7 @@ impl Latency {
             let life = if to == self.own { self.life } else { self.peers.get(&to)?.life };
             let leg = |node: NodePrefix| self.peers.get(&node)?.link.leg();
             let (entry, at) = self.peers.get(&from)?.row.as_ref()?.get(to, life)?;
-            Some(skewed(entry, *at, || leg(from).zip(leg(to))))
+            Some(skewed(&entry, at, || leg(from).zip(leg(to))))
         }
     }
 
@@ -63,11 +63,10 @@ impl Latency {
         let legs: Vec<Option<Leg>> = lives.iter().map(|(node, _)| self.peers.get(node)?.link.leg()).collect();
         for (from, (node, _)) in lives.iter().enumerate() {
             if *node == self.own {
-                let row = self.own_row.entries().map(|entry| (entry, Time::ZERO));
+                let row = self.own_row.entries().map(|entry| (*entry, Time::ZERO));
                 push_row(&mut entries, from, row, &lives, |_, entry, _| entry.link);
             } else if let Some(row) = self.peers.get(node).and_then(|peer| peer.row.as_ref()) {
-                let row = row.entries().map(|(entry, at)| (entry, *at));
-                push_row(&mut entries, from, row, &lives, |to, entry, at| {
+                push_row(&mut entries, from, row.entries(), &lives, |to, entry, at| {
                     skewed(entry, at, || legs[from].zip(legs[to]))
                 });
             }
@@ -94,10 +93,10 @@ pub(super) fn skewed(
 
 /// Appends those entries of a row, with when they came, whose targets are members in their present life, as `read` reads
 /// them. Both are in ascending order.
-fn push_row<'a>(
-    out: &mut Vec<(usize, usize, Option<LinkLatency>)>,
+fn push_row(
+    out: &mut Vec<(u16, u16, Option<LinkLatency>)>,
     from: usize,
-    row: impl Iterator<Item = (&'a RowEntry, Time)>,
+    row: impl Iterator<Item = (RowEntry, Time)>,
     lives: &[(NodePrefix, u16)],
     read: impl Fn(usize, &RowEntry, Time) -> Option<LinkLatency>,
 ) {
@@ -107,7 +106,7 @@ fn push_row<'a>(
             to += 1;
         }
         if to != from && lives.get(to) == Some(&(entry.target, entry.life)) {
-            out.push((from, to, read(to, entry, at)));
+            out.push((from as u16, to as u16, read(to, &entry, at)));
         }
     }
 }

@@ -7,7 +7,6 @@
 use core::hash::{BuildHasher, Hasher};
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use arrayvec::ArrayVec;
 
@@ -15,6 +14,7 @@ use crate::error::RejectReason;
 use crate::hash::KeyedHash;
 use crate::membership::claims::Claims;
 use crate::node::{MemberState, NodePrefix};
+use crate::node_map::NodeMap;
 use crate::time::Time;
 use crate::wire::record::{Record, RecordVersion};
 
@@ -52,7 +52,7 @@ pub(crate) enum Merged {
 /// All remembered nodes but the own one.
 #[derive(Debug)]
 pub(crate) struct List {
-    members: BTreeMap<NodePrefix, Member>,
+    members: NodeMap<Box<Member>>,
     claims: Claims,
     /// Most live members, the own node not counted; as many again are remembered.
     capacity: usize,
@@ -61,11 +61,11 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn new(capacity: usize) -> Self {
-        List { members: BTreeMap::new(), claims: Claims::default(), capacity, digest: 0 }
+        List { members: NodeMap::new(), claims: Claims::default(), capacity, digest: 0 }
     }
 
     pub(crate) fn get(&self, prefix: NodePrefix) -> Option<&Member> {
-        self.members.get(&prefix)
+        self.members.get(&prefix).map(|member| &**member)
     }
 
     /// How many nodes are remembered, members or not.
@@ -74,7 +74,7 @@ impl List {
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+        self.members.values().map(|member| &**member)
     }
 
     /// True if nobody is remembered.
@@ -152,7 +152,7 @@ impl List {
     pub(crate) fn remove(&mut self, prefix: NodePrefix) -> Option<Member> {
         let removed = self.members.remove(&prefix)?;
         self.note_dead(&removed);
-        Some(removed)
+        Some(*removed)
     }
 
     /// Marks a live member as failed; false if it was not alive.
@@ -200,7 +200,7 @@ impl List {
         let prefix = member.record.id.prefix();
         self.remove(prefix);
         self.note_alive(&member);
-        self.members.insert(prefix, member);
+        self.members.insert(prefix, Box::new(member));
         if self.members.len() > 2 * self.capacity {
             let gone = self.members.iter().filter(|(_, member)| member.state != MemberState::Alive);
             if let Some(oldest) = gone.min_by_key(|(_, member)| member.since).map(|(prefix, _)| *prefix) {
@@ -213,7 +213,7 @@ impl List {
         if let Some(member) = self.remove(prefix) {
             let member = Member { state, since: now, ..member };
             self.note_alive(&member);
-            self.members.insert(prefix, member);
+            self.members.insert(prefix, Box::new(member));
         }
     }
 

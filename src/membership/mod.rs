@@ -24,6 +24,7 @@ pub(crate) use list::{List, Member};
 use crate::config::Config;
 use crate::error::RejectReason;
 use crate::node::{MemberState, NodePrefix};
+use crate::node_map::NodeMap;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::control::Message;
@@ -126,9 +127,9 @@ pub(crate) struct Membership {
     /// Who was sent the list, and when.
     answered: BTreeMap<NodePrefix, Time>,
     /// What the digests of members led to.
-    syncs: BTreeMap<NodePrefix, Sync>,
+    syncs: NodeMap<Sync>,
     /// The digests of those members whose lists are worth asking for.
-    differing: BTreeMap<NodePrefix, u32>,
+    differing: NodeMap<u32>,
     /// When a list may next be asked for because of a digest.
     sync_at: Time,
     /// When those are next forgotten that have not been members for long.
@@ -163,8 +164,8 @@ impl Membership {
             unreachable: BTreeMap::new(),
             questions: BTreeMap::new(),
             answered: BTreeMap::new(),
-            syncs: BTreeMap::new(),
-            differing: BTreeMap::new(),
+            syncs: NodeMap::new(),
+            differing: NodeMap::new(),
             sync_at: Time::ZERO,
             forget_at: Time::ZERO,
             wake_at: Time::NEVER,

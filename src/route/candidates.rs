@@ -168,7 +168,8 @@ mod tests {
         let link = lookup(links);
         let nodes: Vec<_> = (0..nodes).map(NodePrefix).collect();
         let pairs = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
-        let links: Vec<_> = pairs.map(|(from, to)| (from, to, link(nodes[from], nodes[to]))).collect();
+        let links: Vec<_> =
+            pairs.map(|(from, to)| (from as u16, to as u16, link(nodes[from], nodes[to]))).collect();
         router.select(&nodes, &links, |_| Some(Transit::default()), Time::ZERO);
     }
 

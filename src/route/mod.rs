@@ -22,9 +22,9 @@ mod table;
 mod trust;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use crate::node::NodePrefix;
+use crate::node_map::NodeMap;
 use crate::rng::Rng;
 use crate::time::{Time, nanos};
 use crate::wire::latency::{LinkLatency, Transit};
@@ -96,7 +96,7 @@ struct Decision {
 pub(crate) struct Router {
     own: NodePrefix,
     charges: Charges,
-    choices: BTreeMap<NodePrefix, Choice>,
+    choices: NodeMap<Box<Choice>>,
     penalties: Penalties,
     distrust: Distrust,
     rng: Rng,
@@ -110,7 +110,7 @@ impl Router {
         Router {
             own,
             charges: Charges { relay, policy },
-            choices: BTreeMap::new(),
+            choices: NodeMap::new(),
             penalties: Penalties::default(),
             distrust: Distrust::default(),
             rng,
@@ -219,7 +219,7 @@ impl Router {
 
     fn lose(&mut self, is_lost: impl Fn(&Path) -> bool, database: &impl Database, now: Time) -> Failover {
         let mut failover = Failover::default();
-        let has_lost = |choice: &&mut Choice| match &choice.present {
+        let has_lost = |choice: &Choice| match &choice.present {
             Present::Path(path) => is_lost(path),
             Present::Lost(_) => false,
         };
@@ -390,7 +390,7 @@ impl Router {
     }
 
     fn change(&mut self, to: NodePrefix, path: Path, cause: PathCause, at: Time) {
-        let (mut history, bulk, former) = match self.choices.remove(&to) {
+        let (mut history, bulk, former) = match self.choices.remove(&to).map(|choice| *choice) {
             Some(Choice { present: Present::Path(path) | Present::Lost(path), history, bulk, .. }) => {
                 (history, bulk, Some(path))
             }
@@ -399,7 +399,7 @@ impl Router {
         history.push(PastChange { at, cause, former });
         let present = Present::Path(path);
         let choice = Choice { present, backup: None, lowest: None, history, leave_at: None, bulk };
-        self.choices.insert(to, choice);
+        self.choices.insert(to, Box::new(choice));
     }
 
     /// Holds it against the present path for a while that `better` is better.

@@ -31,7 +31,8 @@ fn select_by(
 ) -> Vec<Change> {
     let pairs = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
     let links = pairs.filter(|(from, to)| from != to);
-    let links: Vec<_> = links.map(|(from, to)| (from, to, link(nodes[from], nodes[to]))).collect();
+    let links: Vec<_> =
+        links.map(|(from, to)| (from as u16, to as u16, link(nodes[from], nodes[to]))).collect();
     router.select(nodes, &links, |_| Some(Transit::default()), now).changes
 }
 
@@ -142,8 +143,8 @@ fn a_dead_path_is_left_at_once_and_for_the_direct_one_if_nothing_is_known() {
 /// What is known of three nodes: each two are as far apart as the function says, in microseconds.
 fn links_of(us: impl Fn(u64, u64) -> u32) -> Vec<KnownLink> {
     let pairs = (0..3).flat_map(|from| (0..3).map(move |to| (from, to))).filter(|(from, to)| from != to);
-    let link = |from: usize, to: usize| {
-        let us = us(from.min(to) as u64, from.max(to) as u64);
+    let link = |from: u16, to: u16| {
+        let us = us(from.min(to).into(), from.max(to).into());
         LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() }
     };
     pairs.map(|(from, to)| (from, to, Some(link(from, to)))).collect()

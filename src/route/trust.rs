@@ -11,14 +11,45 @@ use crate::wire::latency::LinkLatency;
 const TOLERANCE_US: u32 = 5_000;
 const TOLERANCE_SHARE: u32 = 4;
 
+/// What one end of a link says of it, as far as the other end may contradict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The slow averages decide, as the fast ones may differ by a queue that only one has seen yet.
+    slow_us: u32,
+    skew_us: i32,
+}
+
+impl Claim {
+    /// It says nothing.
+    pub(super) const NONE: Claim = Claim { slow_us: u32::MAX, skew_us: i32::MAX };
+
+    pub(super) fn of(link: LinkLatency) -> Self {
+        Claim { slow_us: link.slow_us, skew_us: link.skew_us }
+    }
+
+    /// True if the link is much shorter by this claim than by that of the other end.
+    fn is_short(self, other_end: Claim) -> bool {
+        let least = self.slow_us;
+        other_end.slow_us > least.saturating_add((least / TOLERANCE_SHARE).saturating_add(TOLERANCE_US))
+    }
+
+    /// True if the other end does not say the opposite of the directions.
+    fn is_skewed(self, other_end: Claim) -> bool {
+        self.skew_us.saturating_add(other_end.skew_us).unsigned_abs() > TOLERANCE_US
+    }
+
+    /// True if both ends say something, and not the same.
+    pub(super) fn contradicts(self, other_end: Claim) -> bool {
+        let is_both = self != Claim::NONE && other_end != Claim::NONE;
+        is_both && (self.is_short(other_end) || other_end.is_short(self) || self.is_skewed(other_end))
+    }
+}
+
 /// What counts instead of what one end of a link advertises, in the light of what the other end does; `None` if
-/// the one is believed. The slow averages decide, as the fast ones may differ by a queue that only one has seen yet.
+/// the one is believed.
 pub(crate) fn correction(advertised: LinkLatency, other_end: LinkLatency) -> Option<LinkLatency> {
-    let least = advertised.slow_us;
-    let most = least.saturating_add((least / TOLERANCE_SHARE).saturating_add(TOLERANCE_US));
-    let is_short = other_end.slow_us > most;
-    let disagreement = advertised.skew_us.saturating_add(other_end.skew_us);
-    let is_skewed = disagreement.unsigned_abs() > TOLERANCE_US;
+    let (claim, other_claim) = (Claim::of(advertised), Claim::of(other_end));
+    let (is_short, is_skewed) = (claim.is_short(other_claim), claim.is_skewed(other_claim));
     let (fast_us, slow_us) = if is_short {
         (advertised.fast_us.max(other_end.fast_us), other_end.slow_us)
     } else {

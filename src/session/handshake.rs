@@ -112,7 +112,7 @@ impl Sessions {
         if !self.is_allowed(&id) {
             return Err(Counter::NotAllowed);
         }
-        match self.nodes.get(&prefix) {
+        match self.nodes.get(&prefix).map(|node| &**node) {
             Some(node) if node.id != id => Err(Counter::MemberConflict),
             Some(node) if node.is_heard(FRESH, now) => {
                 self.outputs.push(Output::Met(prefix));
@@ -316,6 +316,7 @@ impl Sessions {
         self.outputs.push(Output::Changed(prefix));
         // Either of the two tells the initiator that its keys are in use.
         self.outputs.push(if is_news { Output::Met(prefix) } else { Output::Confirm(prefix) });
+        self.reschedule(prefix);
     }
 
     /// True if an own handshake with the node is under way that the node will answer.

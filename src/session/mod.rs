@@ -38,6 +38,7 @@ use crate::config::{Cipher, Config, MAX_HOPS, Security};
 use crate::deadlines::Deadlines;
 use crate::error::RejectReason;
 use crate::node::{NodeId, NodePrefix};
+use crate::node_map::NodeMap;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::wire::TYPE_HELLO;
@@ -128,7 +129,7 @@ pub(crate) struct Sessions {
     locator: SocketAddr,
     cipher: Cipher,
     allowed: Option<BTreeSet<NodeId>>,
-    nodes: BTreeMap<NodePrefix, Node>,
+    nodes: NodeMap<Box<Node>>,
     capacity: usize,
     greetings: BTreeMap<SocketAddr, Greeting>,
     gate: Gate,
@@ -153,7 +154,7 @@ impl Sessions {
             locator: config.locator,
             cipher: config.cipher,
             allowed,
-            nodes: BTreeMap::new(),
+            nodes: NodeMap::new(),
             capacity: 2 * config.max_members,
             greetings: BTreeMap::new(),
             gate: Gate::new(rng.fork()),
@@ -202,7 +203,7 @@ impl Sessions {
 
     /// The keys that datagrams of a node may be sealed with.
     pub(crate) fn open_keys(&self, prefix: NodePrefix) -> ArrayVec<Arc<Keys>, { Keys::MAX_OPEN }> {
-        self.nodes.get(&prefix).map(Node::open_keys).unwrap_or_default()
+        self.nodes.get(&prefix).map(|node| node.open_keys()).unwrap_or_default()
     }
 
     /// The address that a node has proven: what others want sent to it goes nowhere else.
@@ -268,7 +269,7 @@ impl Sessions {
             return;
         }
         let is_tried = |node: &Node| node.attempt.as_ref().is_some_and(|attempt| attempt.locator == address);
-        if self.nodes.values().any(is_tried) {
+        if self.nodes.values().any(|node| is_tried(node)) {
             return;
         }
         if self.greetings.len() >= MAX_GREETINGS && !self.greetings.contains_key(&address) {
@@ -288,7 +289,7 @@ impl Sessions {
         if id == self.own || !self.is_allowed(&id) {
             return;
         }
-        match self.nodes.get_mut(&prefix) {
+        match self.nodes.get_mut(&prefix).map(|node| &mut **node) {
             Some(node) if node.id != id => {}
             Some(node) if node.is_heard(FRESH, now) => self.outputs.push(Output::Met(prefix)),
             Some(Node { attempt: Some(attempt), .. }) => attempt.via = attempt.via.or(via),
@@ -313,7 +314,7 @@ impl Sessions {
             self.nodes.remove(&oldest);
             self.outputs.extend([Output::Closed(oldest), Output::Changed(oldest)]);
         }
-        self.nodes.insert(prefix, Node::new(id, locator, now));
+        self.nodes.insert(prefix, Box::new(Node::new(id, locator, now)));
         true
     }
 
@@ -354,11 +355,15 @@ impl Sessions {
             self.outputs.push(Output::Challenge { to: from, address, token });
         }
         let Some(keys) = node.current.as_ref().filter(|keys| keys.epoch_in == epoch) else { return };
+        let has_sealed_much = keys.seal.sealed() >= seal::REKEY_AFTER;
+        if node.is_used && !has_sealed_much {
+            return;
+        }
         if !node.is_used {
             (node.is_used, node.rekey_at) =
                 (true, now + self.rng.around(keys.part_left(REKEY_INITIATOR, now)));
         }
-        if keys.seal.sealed() >= seal::REKEY_AFTER {
+        if has_sealed_much {
             node.rekey_at = now;
         }
         self.reschedule(from);
@@ -374,6 +379,6 @@ impl Sessions {
     }
 
     fn reschedule(&mut self, prefix: NodePrefix) {
-        self.deadlines.set(prefix, self.nodes.get(&prefix).map_or(Time::NEVER, Node::deadline));
+        self.deadlines.set(prefix, self.nodes.get(&prefix).map_or(Time::NEVER, |node| node.deadline()));
     }
 }

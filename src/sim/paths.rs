@@ -24,7 +24,11 @@ impl PathChoice {
         let prefix = |node: usize| NodePrefix(node as u64);
         let link = |from: usize, to: usize| {
             let us = u32::try_from(links[from][to]? / 1000).ok()?;
-            Some((from, to, Some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() })))
+            Some((
+                from as u16,
+                to as u16,
+                Some(LinkLatency { fast_us: us, slow_us: us, ..LinkLatency::default() }),
+            ))
         };
         let ends = (0..links.len()).flat_map(|from| (0..links.len()).map(move |to| (from, to)));
         let known = ends.filter(|(from, to)| from != to).filter_map(|(from, to)| link(from, to)).collect();

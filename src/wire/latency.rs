@@ -9,8 +9,6 @@ use crate::time::Time;
 use crate::wire::codec::{Malformed, Reader, put_varint};
 use crate::wire::control::MAX_CONTROL_LEN;
 
-/// An entry with this instead of a time says that the link is down.
-const DOWN: u16 = u16::MAX;
 /// Instead of an offset of clocks: it is not known. The offset that would be written so is written one lower.
 const NO_OFFSET: u32 = 1 << 23;
 /// Offsets of clocks are written modulo this, in microseconds: paths differ by less.
@@ -162,13 +160,41 @@ pub(crate) struct LinkLatency {
 impl LinkLatency {
     /// What a reader of a message has of this latency.
     pub(crate) fn as_written(self) -> Self {
-        LinkLatency {
-            fast_us: time_of(time_code(self.fast_us)),
-            slow_us: time_of(time_code(self.slow_us)),
-            jitter_us: jitter_of(jitter_code(self.jitter_us)),
+        WrittenLink::new(Some(self)).latency().unwrap_or(self)
+    }
+}
+
+/// The latency of a link, or that it is down, as in a message: also the shortest way to keep many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WrittenLink {
+    fast: u16,
+    slow: u16,
+    jitter: u8,
+    loss: u8,
+}
+
+impl WrittenLink {
+    const DOWN: WrittenLink = WrittenLink { fast: u16::MAX, slow: u16::MAX, jitter: u8::MAX, loss: u8::MAX };
+
+    /// Of a link that is up with this latency, or down.
+    pub(crate) fn new(latency: Option<LinkLatency>) -> Self {
+        latency.map_or(WrittenLink::DOWN, |latency| WrittenLink {
+            fast: time_code(latency.fast_us),
+            slow: time_code(latency.slow_us),
+            jitter: jitter_code(latency.jitter_us),
+            loss: latency.loss,
+        })
+    }
+
+    /// The latency; `None` if the link is down.
+    pub(crate) fn latency(self) -> Option<LinkLatency> {
+        (self != WrittenLink::DOWN).then(|| LinkLatency {
+            fast_us: time_of(self.fast),
+            slow_us: time_of(self.slow),
+            jitter_us: jitter_of(self.jitter),
             loss: self.loss,
             skew_us: 0,
-        }
+        })
     }
 }
 
@@ -179,29 +205,18 @@ impl RowEntry {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let (target, life) = (NodePrefix(reader.u64()?), reader.u16()?);
         let (fast, slow) = (reader.u16()?, reader.u16()?);
-        let (jitter, loss, offset) = (reader.u8()?, reader.u8()?, reader.u24()?);
+        let link = WrittenLink { fast, slow, jitter: reader.u8()?, loss: reader.u8()? };
+        let offset = reader.u24()?;
         let offset_us = (offset != NO_OFFSET).then_some(offset);
-        let link = match (fast, slow, jitter, loss, offset_us) {
-            (DOWN, DOWN, u8::MAX, u8::MAX, None) => None,
-            (fast, slow, ..) if fast > MAX_TIME || slow > MAX_TIME => return Err(Malformed),
-            _ => Some(LinkLatency {
-                fast_us: time_of(fast),
-                slow_us: time_of(slow),
-                jitter_us: jitter_of(jitter),
-                loss,
-                skew_us: 0,
-            }),
-        };
-        Ok(RowEntry { target, life, link, offset_us })
+        let is_down = link == WrittenLink::DOWN && offset_us.is_none();
+        if !is_down && (fast > MAX_TIME || slow > MAX_TIME) {
+            return Err(Malformed);
+        }
+        Ok(RowEntry { target, life, link: link.latency(), offset_us })
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let (fast, slow, jitter, loss) = match self.link {
-            Some(link) => {
-                (time_code(link.fast_us), time_code(link.slow_us), jitter_code(link.jitter_us), link.loss)
-            }
-            None => (DOWN, DOWN, u8::MAX, u8::MAX),
-        };
+        let WrittenLink { fast, slow, jitter, loss } = WrittenLink::new(self.link);
         let offset = self.offset_us.filter(|_| self.link.is_some()).map_or(NO_OFFSET, |us| match us {
             NO_OFFSET => NO_OFFSET - 1,
             us => us % OFFSET_MODULUS,
