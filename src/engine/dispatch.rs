@@ -213,7 +213,9 @@ impl Control {
         match route {
             Route::Address(address) => Some(Way::straight(*address, *address)),
             Route::Through { relay, to, locator } => {
-                let through = self.reaching(*to).or(*relay);
+                // Whoever knew of it mostly has a link to it; to look for the best takes a look at all members.
+                let has_link = |relay: &NodePrefix| self.latency.link_to_stranger(*relay, *to).is_some();
+                let through = relay.filter(has_link).or_else(|| self.reaching(*to)).or(*relay);
                 let way = through.and_then(|member| self.way_through(member, *locator));
                 Some(way.unwrap_or_else(|| Way::straight(*locator, *locator)))
             }

@@ -18,8 +18,12 @@ pub(super) fn rows_kept(members: usize) -> usize {
     ENTRIES / members.max(1)
 }
 
-/// The members whose rows are kept, so many of those that links are up to: half are the nearest by round-trip time, in
-/// any unit, half are anywhere.
+/// So many of the rows that are kept are of the nearest members: most of what relays save is saved by those that are near one
+/// of the ends. The others are for who has nobody near that helps.
+const NEAR: (usize, usize) = (3, 4);
+
+/// The members whose rows are kept, so many of those that links are up to: [`NEAR`] of them are the nearest by round-trip
+/// time, in any unit, the others are anywhere.
 pub(super) fn choose(
     own: NodePrefix,
     kept: &BTreeSet<NodePrefix>,
@@ -31,7 +35,7 @@ pub(super) fn choose(
     };
     let mut by_distance: Vec<_> = links.map(distance).collect();
     by_distance.sort_unstable();
-    let near = by_distance.len().min(rows / 2);
+    let near = by_distance.len().min(rows * NEAR.0 / NEAR.1);
     let mut others: Vec<_> = by_distance.split_off(near).into_iter().map(|(_, peer)| peer).collect();
     // As good as at random, but the same each time: identities are hashes.
     others.sort_unstable_by_key(|peer| peer.0 ^ own.0);
@@ -60,18 +64,18 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_rows_are_those_of_the_nearest() {
+    fn most_of_the_rows_are_those_of_the_nearest() {
         let kept = choose_of(&BTreeSet::new(), |number| number * 100);
         assert_eq!(kept.len(), ROWS);
         assert_eq!(kept, choose_of(&BTreeSet::new(), |number| number * 200), "whatever the unit");
-        assert!((1..=ROWS as u64 / 2).all(|number| kept.contains(&peer(number))));
+        assert!((1..=ROWS as u64 * 3 / 4).all(|number| kept.contains(&peer(number))));
     }
 
     #[test]
     fn a_row_stays_until_another_member_is_clearly_nearer() {
         let kept = choose_of(&BTreeSet::new(), |number| number * 100);
         assert!(!kept.contains(&peer(501)));
-        let swapped = |by: u64| move |number: u64| if number == 501 { 3_200 - by } else { number * 100 };
+        let swapped = |by: u64| move |number: u64| if number == 501 { 4_800 - by } else { number * 100 };
         assert_eq!(choose_of(&kept, swapped(100)), kept);
         assert_ne!(choose_of(&kept, swapped(1_500)), kept);
     }

@@ -14,16 +14,18 @@ const SELDOM: u32 = 30;
 const LONGEST: Duration = Duration::from_secs(100);
 /// Times that have moved are told once in so many intervals of few members at least.
 const ROUND_MAX: u32 = 30;
-/// Offsets that were not known are told once in so many intervals of probes: half of those that a link needs for one.
-const OFFSETS: u32 = 4;
+/// Offsets that were not known are told once in so many intervals of probes: all of those that a link needs for one. With
+/// more than few members more seldom in proportion, as most of the row is told once more for them.
+const OFFSETS: u32 = 8;
 /// Where there are few members, the own row is told with fine precision so often.
 const FINE: Duration = Duration::from_secs(60);
 
 /// That a link is up is told after this: nobody waits for it as for a detour, and where many nodes join at a time, each
 /// telling costs a message to every member.
 const UP: Duration = Duration::from_millis(200);
-/// With more members than this, after longer in proportion.
-const UP_FEW: u32 = 64;
+/// With more members than this, after longer in proportion, but not after more than so long.
+const UP_FEW: u32 = 16;
+const UP_LONGEST: Duration = Duration::from_secs(5);
 
 /// The intervals of a node with so many members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +57,9 @@ impl Intervals {
         Intervals {
             used: interval,
             idle,
-            offsets: idle * OFFSETS,
+            offsets: idle * OFFSETS * members / FEW,
             round: interval.saturating_mul(members.min(FEW * ROUND_MAX)) / FEW,
-            up: UP.saturating_mul(members.max(UP_FEW)) / UP_FEW,
+            up: (UP.saturating_mul(members.max(UP_FEW)) / UP_FEW).min(UP_LONGEST),
             fine: Duration::from_secs(fine),
         }
     }

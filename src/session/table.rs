@@ -18,7 +18,7 @@ use crate::wire::handshake::COOKIE_LEN;
 const KEYS_EXPIRE: Duration = Duration::from_secs(180);
 /// Where there are more nodes than this, keys last longer in proportion, but not more than so many times: what handshakes
 /// cost a node does not grow with their number, and keys last for three quarters of an hour at most.
-const FEW: u32 = 64;
+const FEW: u32 = 32;
 const LONGER: u32 = 15;
 /// The initiator renews the keys after this part of their time, spread by a tenth: of 180 s after 120 s (WireGuard's
 /// REKEY_AFTER_TIME).
