@@ -2,8 +2,13 @@
 //!
 //! Averages are defined in seconds, not in samples, so that they mean the same at any interval of probes. There
 //! is no minimum filter: on links with queues it chooses badly.
+//!
+//! The first samples are taken while nodes join, which keeps processors and links busy: of them the median counts, as their
+//! average would still be too long half a minute later.
 
 use core::time::Duration;
+
+use arrayvec::ArrayVec;
 
 use crate::time::{Time, nanos};
 
@@ -11,6 +16,9 @@ use crate::time::{Time, nanos};
 const FAST: Duration = Duration::from_secs(3);
 /// Time constant of the slow average: outlasts a queue.
 const SLOW: Duration = Duration::from_secs(30);
+/// Of so many samples of a new link the median counts: half of them may come from a burst. They take about 5 s where links
+/// are probed every 2 s.
+const FIRST: usize = 8;
 /// Time constant of the loss: enough probes to tell a lost tenth from chance.
 const LOSS: Duration = Duration::from_secs(100);
 /// One probe says so much of the loss as this time does, at most: where probes are seldom, a single one that is lost
@@ -29,6 +37,8 @@ pub(crate) struct Estimator {
     /// Share of probes lost, in 1/2^32.
     lost: u64,
     samples: u32,
+    /// In ascending order. They fit: no probe is waited for longer than 3 s.
+    first: ArrayVec<u32, FIRST>,
     last_at: Time,
     last_outcome_at: Option<Time>,
 }
@@ -40,13 +50,28 @@ impl Estimator {
         self.samples = self.samples.saturating_add(1);
         let elapsed = now.since(self.last_at);
         self.last_at = now;
-        let error = rtt.abs_diff(self.fast);
-        if self.samples > 1 {
-            self.deviation = average(self.deviation, error, elapsed, FAST, self.samples - 1);
-            self.jitter = average(self.jitter, error, elapsed, SLOW, self.samples - 1);
+        if !self.first.is_full() {
+            self.sample_first(rtt);
+            return;
         }
+        let error = rtt.abs_diff(self.fast);
+        self.deviation = average(self.deviation, error, elapsed, FAST, self.samples - 1);
+        self.jitter = average(self.jitter, error, elapsed, SLOW, self.samples - 1);
         self.fast = average(self.fast, rtt, elapsed, FAST, self.samples);
         self.slow = average(self.slow, rtt, elapsed, SLOW, self.samples);
+    }
+
+    fn sample_first(&mut self, rtt: u64) {
+        let rtt = u32::try_from(rtt).unwrap_or(u32::MAX);
+        let place = self.first.partition_point(|first| *first < rtt);
+        self.first.insert(place, rtt);
+        let middle = (self.first.len() - 1) / 2;
+        let median = self.first[middle];
+        let mut errors: ArrayVec<u32, FIRST> =
+            self.first.iter().map(|first| first.abs_diff(median)).collect();
+        errors.sort_unstable();
+        (self.fast, self.slow) = (median.into(), median.into());
+        (self.deviation, self.jitter) = (errors[middle].into(), errors[middle].into());
     }
 
     /// A probe was answered.
@@ -153,6 +178,28 @@ mod tests {
         assert!(estimator.slow() < 13 * MS, "{:?}", estimator.slow());
         feed(&mut estimator, 106, 90, |_| 20 * MS);
         assert!(estimator.slow() > 19 * MS, "{:?}", estimator.slow());
+    }
+
+    #[test]
+    fn a_burst_while_a_link_is_new_is_not_in_its_averages() {
+        let mut estimator = Estimator::default();
+        feed(&mut estimator, 0, 8, |second| match second {
+            0 => 60 * MS,
+            1 => 48 * MS,
+            4 => 25 * MS,
+            _ => 4 * MS,
+        });
+        assert_eq!(
+            (estimator.fast(), estimator.slow(), estimator.jitter()),
+            (4 * MS, 4 * MS, Duration::ZERO)
+        );
+    }
+
+    #[test]
+    fn the_first_samples_of_a_link_that_jitters_tell_by_how_much() {
+        let mut estimator = Estimator::default();
+        feed(&mut estimator, 0, 8, |second| Duration::from_millis(10 + second % 4));
+        assert_eq!((estimator.fast(), estimator.jitter()), (11 * MS, MS));
     }
 
     #[test]

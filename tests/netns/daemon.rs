@@ -95,6 +95,17 @@ impl Daemon {
         self.signal(Signal::HUP);
     }
 
+    /// Why it sends to each other node along the path that it takes, as far as it still answers.
+    fn reasons(&self) -> String {
+        let explain = |member: &Member| {
+            let mut command = Command::new(binary());
+            command.args(["explain", &member.name, "--socket"]).arg(&self.socket);
+            command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let members = self.status().map(|status| status.members).unwrap_or_default();
+        members.iter().flat_map(explain).collect()
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it is not reaped yet");
     }
@@ -113,10 +124,12 @@ impl Daemon {
 /// SIGKILL: the others hear nothing from it.
 impl Drop for Daemon {
     fn drop(&mut self) {
+        let reasons = if std::thread::panicking() { self.reasons() } else { String::new() };
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- log of {}\n{}", self.name, fs::read_to_string(&self.log).unwrap_or_default());
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("--- log of {}\n{log}\n{reasons}", self.name);
         }
     }
 }
