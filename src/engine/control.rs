@@ -246,6 +246,11 @@ impl Control {
             Output::Send { route, kind, inner } => self.send_handshake(&route, kind, &inner),
             Output::Confirm(prefix) => self.confirm(prefix, now),
             Output::Challenge { to, address, token } => self.challenge(to, address, token, now),
+            Output::Proven(prefix) => {
+                self.latency.prove(prefix);
+                // Where it was before it has heard nothing.
+                self.latency.check(prefix, now);
+            }
             Output::Met(prefix) => self.membership.met(prefix, now),
             Output::Closed(prefix) => self.membership.lose(prefix, now),
             Output::Refused(prefix, reason) => self.membership.be_rejected(prefix, reason, now),

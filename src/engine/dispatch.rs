@@ -98,11 +98,7 @@ impl Control {
                 }
             }
             Message::AddressResponse { token } => {
-                if self.sessions.prove(from, token) {
-                    self.latency.prove(from);
-                    // Where it was before it has heard nothing.
-                    self.latency.check(from, now);
-                } else {
+                if !self.sessions.prove(from, token) {
                     self.counters.bump(Counter::ControlUnexpected);
                 }
             }

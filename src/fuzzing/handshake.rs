@@ -1,8 +1,8 @@
 //! Handshakes between the session tables of a few nodes, over a network that is the fuzzer's: it loses, holds back,
 //! repeats and changes what is sent, and knows the key of the network.
 //!
-//! Nobody is answered with more than it sent, tables stay small and know proven identities only, and when the
-//! network behaves again every two nodes come to a session that carries both ways.
+//! Nobody is answered with more than it sent, tables stay small and know proven identities only, a node is believed
+//! to be only where it is, and when the network behaves again every two nodes come to a session that carries both ways.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -52,6 +52,8 @@ pub fn handshake(bytes: &[u8]) {
 #[derive(Clone)]
 struct Letter {
     from: usize,
+    /// The address that it seems to come from, unless that is the sender's.
+    forged: Option<SocketAddr>,
     to: SocketAddr,
     relays: Vec<SocketAddr>,
     content: Content,
@@ -106,6 +108,8 @@ impl Network {
                 if let Some(mut letter) = self.take(feed) {
                     change(&mut letter, feed);
                     letter.from = if feed.u8() == 0 { party } else { letter.from };
+                    let forged = self.parties.get(feed.below(4 * PARTIES));
+                    letter.forged = forged.map(|party| party.config.locator).or(letter.forged);
                     self.deliver(&letter);
                 }
             }
@@ -169,7 +173,8 @@ impl Network {
     /// Hands a letter to whom it is for, if anybody.
     fn deliver(&mut self, letter: &Letter) {
         let Some(party) = (0..PARTIES).find(|party| self.locator(*party) == letter.to) else { return };
-        let from = letter.relays.last().copied().unwrap_or_else(|| self.locator(letter.from));
+        let sender = letter.forged.unwrap_or_else(|| self.locator(letter.from));
+        let from = letter.relays.last().copied().unwrap_or(sender);
         match &letter.content {
             Content::Handshake(kind, inner) => {
                 let source = self.prefix(letter.from);
@@ -235,10 +240,19 @@ impl Network {
                 }
                 // Who has no session is no member any more.
                 Output::Closed(node) => self.parties[party].sessions.set_member(node, false),
+                Output::Proven(node) => self.check_place(party, node),
                 Output::Challenge { .. } | Output::Met(_) | Output::Refused(..) | Output::Changed(_) => {}
             }
         }
         len
+    }
+
+    /// A node is where it has shown to be: whoever forges addresses cannot read what is sent there.
+    fn check_place(&self, party: usize, node: NodePrefix) {
+        let proven = self.parties[party].sessions.proven_address(node);
+        let mut places = self.parties.iter().filter(|other| other.config.id().prefix() == node);
+        let is_there = places.any(|other| proven == Some(other.config.locator));
+        assert!(is_there || self.protection == Protection::None, "{node:?} is not at {proven:?}");
     }
 
     fn send(&mut self, from: usize, route: &Route, content: Content) {
@@ -258,7 +272,7 @@ impl Network {
             }
         };
         let arrives_at = self.now + DELAY;
-        self.letters.extend(to.map(|to| Letter { from, to, relays, content, arrives_at }));
+        self.letters.extend(to.map(|to| Letter { from, forged: None, to, relays, content, arrives_at }));
         if self.letters.len() > MAX_LETTERS {
             self.letters.remove(0);
         }

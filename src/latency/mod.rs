@@ -24,7 +24,7 @@ use crate::node::NodePrefix;
 use crate::node_map::NodeMap;
 use crate::rng::Rng;
 use crate::time::{Time, nanos};
-use crate::wire::latency::{LinkLatency, Row, RowEntry, Stamps, Transit};
+use crate::wire::latency::{LinkLatency, ROW_UNWANTED, Row, RowEntry, Stamps, Transit};
 use database::{OwnRow, Precision};
 use interest::rows_kept;
 use interval::Intervals;
@@ -257,8 +257,13 @@ impl Latency {
             self.outputs.push(Output::Unexpected);
             return;
         };
-        // It was asked for before it was known that it is not wanted.
-        let Some(mut known) = known else { return };
+        let Some(mut known) = known else {
+            // It was asked for before it was known that it is not wanted. A reminder goes to those who have not asked.
+            if row.from < row.to {
+                self.outputs.push(Output::RowRequest(from, ROW_UNWANTED));
+            }
+            return;
+        };
         let lost: Vec<NodePrefix> =
             row.entries.iter().filter(|entry| entry.link.is_none()).map(|entry| entry.target).collect();
         let applied = known
@@ -293,9 +298,16 @@ impl Latency {
         }
     }
 
-    /// A member asks for what changed in the own row.
+    /// A member asks for what changed in the own row, or to be told of it no more.
     pub(crate) fn handle_row_request(&mut self, from: NodePrefix, version: u64, now: Time) {
-        let Some(peer) = self.peers.get_mut(&from).filter(|peer| now >= peer.next_answer_at) else { return };
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if version == ROW_UNWANTED {
+            peer.follower_until = now;
+            return;
+        }
+        if now < peer.next_answer_at {
+            return;
+        }
         peer.next_answer_at = now + ROW_ANSWER_INTERVAL;
         peer.follower_until = now + FOLLOWER_FOR;
         for row in self.own_row.since(version, now) {

@@ -73,6 +73,23 @@ fn who_no_longer_asks_for_the_row_of_a_member_of_many_is_told_no_more() {
 }
 
 #[test]
+fn who_is_told_a_row_that_it_does_not_keep_says_so_and_is_told_no_more() {
+    let (target, follower) = (NodePrefix(5), NodePrefix(290));
+    let mut node = node(MANY);
+    node.take_outputs();
+    let row = |from, to| Row { from, to, transit: None, entries: Vec::new() };
+    let mut answers = |row| {
+        node.handle_row(follower, row, at(0));
+        node.take_outputs()
+    };
+    assert!(matches!(answers(row(0, 3))[..], [Output::RowRequest(NodePrefix(290), ROW_UNWANTED)]));
+    assert!(answers(row(3, 3)).is_empty(), "a reminder is for those who have not asked");
+    node.handle_row_request(follower, 0, at(0));
+    node.handle_row_request(follower, ROW_UNWANTED, at(0));
+    assert!(!is_told(&rows(&mut node, &[target], at(20)), Some(follower), target));
+}
+
+#[test]
 fn a_node_with_many_members_asks_for_the_rows_that_it_keeps_and_for_no_others() {
     let mut node = node(MANY);
     let near: Vec<_> = (0..MANY).map(NodePrefix).collect();

@@ -11,6 +11,7 @@ use crate::config::Cipher;
 use crate::error::RejectReason;
 use crate::node::{NodeId, NodePrefix};
 use crate::session::limit::Admission;
+use crate::session::location::SentTo;
 use crate::session::noise::{self, Answerable, Identity, SplitKeys};
 use crate::session::seal::{OpenKey, SealKey};
 use crate::session::suite::Suite;
@@ -191,15 +192,16 @@ impl Sessions {
     /// True if an initiation is the one that was answered last: it then gets the same answer. An error if that
     /// has led to keys.
     fn repeats(&mut self, arrival: &Arrival<'_>, initiation: &Initiation<'_>) -> Result<bool, Counter> {
-        let Some(node) = self.nodes.get(&arrival.source) else { return Ok(false) };
+        let Some(node) = self.nodes.get_mut(&arrival.source) else { return Ok(false) };
         if node.latest == initiation.message {
             return Err(Counter::Replayed);
         }
-        let Some(pending) = &node.pending else { return Ok(false) };
+        let Some(pending) = &mut node.pending else { return Ok(false) };
         if pending.message != initiation.message {
             return Ok(false);
         }
         let (route, inner) = (way_back(arrival, pending.locator), pending.response.clone());
+        pending.sent_to.add(&route);
         self.outputs.push(Output::Send { route, kind: TYPE_RESPONSE, inner });
         Ok(true)
     }
@@ -227,12 +229,15 @@ impl Sessions {
             epoch_out: introduction.epoch,
             expires_at: now + lifetime(self.nodes.len()),
         });
+        let mut sent_to = SentTo::default();
+        sent_to.add(&route);
         let pending = Pending {
             keys,
             number: number(introduction),
             incarnation: introduction.incarnation,
             locator: introduction.locator,
             route: route.clone(),
+            sent_to,
             message: message.to_vec(),
             response: response.clone(),
             expires_at: Pending::expires_at(now),
@@ -259,10 +264,11 @@ impl Sessions {
             Answer::Accepted(introduction) => {
                 let epoch_in = attempt.epoch;
                 let route = way_back(arrival, introduction.locator);
+                // Who answers has the initiation, and it went there alone.
+                let is_there = |address: &SocketAddr| route == Route::Address(*address);
+                let proven = attempt.sent_to.only().filter(is_there);
                 self.establish(prefix, &introduction, &split, epoch_in, now);
-                if let Some(node) = self.nodes.get_mut(&prefix) {
-                    node.route = Some(route);
-                }
+                self.locate(prefix, route, proven);
             }
             Answer::IdentityInUse => {
                 node.attempt = None;
@@ -310,13 +316,23 @@ impl Sessions {
         let is_news = node.is_news(pending.incarnation);
         node.newest = pending.number;
         node.latest = pending.message;
-        node.route = Some(pending.route);
         node.install(pending.keys, pending.incarnation, pending.locator, now);
         (node.is_used, node.rekey_at) = (true, rekey_at);
+        // Who uses the keys has the response, and it went there alone.
+        self.locate(prefix, pending.route, pending.sent_to.only());
         self.outputs.push(Output::Changed(prefix));
         // Either of the two tells the initiator that its keys are in use.
         self.outputs.push(if is_news { Output::Met(prefix) } else { Output::Confirm(prefix) });
         self.reschedule(prefix);
+    }
+
+    /// A handshake with the node came by this way, and has shown that it is at `proven`, if at any address.
+    fn locate(&mut self, prefix: NodePrefix, route: Route, proven: Option<SocketAddr>) {
+        let Some(node) = self.nodes.get_mut(&prefix) else { return };
+        node.route = Some(route);
+        if proven.is_some_and(|address| node.location.show(address)) {
+            self.outputs.push(Output::Proven(prefix));
+        }
     }
 
     /// True if an own handshake with the node is under way that the node will answer.

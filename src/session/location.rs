@@ -1,11 +1,13 @@
-//! Where a node is: an address is believed once the node has answered a challenge sent to it, as in QUIC (RFC 9000
-//! §8.2). So nobody, whoever forges the address that datagrams come from, has them answered or relayed elsewhere.
+//! Where a node is: an address is believed once the node has shown that it knows what was sent there alone, a message of
+//! a handshake or a challenge, as in QUIC (RFC 9000 §8). So nobody, whoever forges the address that datagrams come from,
+//! has them answered or relayed elsewhere.
 //!
 //! Challenges travel inside the session; how, is unknown here.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::session::Route;
 use crate::time::Time;
 
 /// A challenge is repeated when the node is heard at the address again, but not before this: less than the second
@@ -21,6 +23,37 @@ struct Challenge {
     token: u64,
     since: Time,
     sent_at: Time,
+}
+
+/// Where a message of a handshake was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum SentTo {
+    /// Nowhere yet.
+    #[default]
+    Nobody,
+    /// Straight to this address, whenever it was.
+    One(SocketAddr),
+    /// To more than one address, or through relays: who knows it may be anywhere.
+    Several,
+}
+
+impl SentTo {
+    /// It is sent by this way, too.
+    pub(super) fn add(&mut self, route: &Route) {
+        *self = match (*self, route) {
+            (SentTo::Nobody, Route::Address(address)) => SentTo::One(*address),
+            (SentTo::One(only), Route::Address(address)) if only == *address => SentTo::One(only),
+            _ => SentTo::Several,
+        };
+    }
+
+    /// The address where whoever knows the message must be.
+    pub(super) fn only(self) -> Option<SocketAddr> {
+        match self {
+            SentTo::One(address) => Some(address),
+            SentTo::Nobody | SentTo::Several => None,
+        }
+    }
 }
 
 /// Where a node is, and where it seems to have gone.
@@ -59,6 +92,12 @@ impl Location {
         }
     }
 
+    /// The node knows a message of a handshake that was sent to this address alone. True if it was not known to be there.
+    pub(super) fn show(&mut self, address: SocketAddr) -> bool {
+        self.challenge = None;
+        self.proven.replace(address) != Some(address)
+    }
+
     /// The node answers a challenge; false if it was not asked, or is there already.
     pub(super) fn prove(&mut self, token: u64) -> bool {
         let answered = self.challenge.take_if(|challenge| challenge.token == token);
@@ -90,6 +129,28 @@ mod tests {
         assert!(location.prove(77) && !location.prove(77));
         assert_eq!(location.proven(), Some(address(1)));
         assert_eq!(location.heard(address(1), 78, at(1)), None);
+    }
+
+    #[test]
+    fn an_address_is_believed_when_the_node_knows_what_was_sent_there_alone() {
+        let sent_to = |routes: &[Route]| {
+            let mut sent_to = SentTo::default();
+            routes.iter().for_each(|route| sent_to.add(route));
+            sent_to.only()
+        };
+        let [one, other] = [1, 2].map(|n| Route::Address(address(n)));
+        let relayed = Route::Relays([address(3), address(1)].into_iter().collect());
+        assert_eq!(sent_to(&[]), None);
+        assert_eq!(sent_to(&[one.clone(), one.clone()]), Some(address(1)));
+        assert_eq!(sent_to(&[one.clone(), other.clone(), one.clone()]), None);
+        assert_eq!(sent_to(&[one, relayed.clone()]), None);
+        assert_eq!(sent_to(&[relayed, other]), None);
+
+        let mut location = Location::default();
+        assert_eq!(location.heard(address(2), 77, at(0)), Some(77));
+        assert!(location.show(address(1)) && !location.show(address(1)));
+        assert_eq!(location.proven(), Some(address(1)));
+        assert!(!location.prove(77), "it has not gone");
     }
 
     #[test]

@@ -44,6 +44,7 @@ use crate::time::Time;
 use crate::wire::TYPE_HELLO;
 use crate::wire::handshake::{COOKIE_LEN, Hello, Introduction};
 use limit::Gate;
+use location::SentTo;
 use noise::{Identity, Initiator};
 use table::{Attempt, FRESH, Node, REKEY_INITIATOR};
 
@@ -91,6 +92,8 @@ pub(crate) enum Output {
         /// What to be answered with.
         token: u64,
     },
+    /// This node has shown that it is at another address than was known.
+    Proven(NodePrefix),
     /// There is a session with this node: a new one, or the one that was asked for.
     Met(NodePrefix),
     /// There is no session with this node any more.
@@ -333,7 +336,9 @@ impl Sessions {
         let (id, epoch) = (node.id, node.take_epoch(now));
         let payload = Introduction { epoch, ..introduction }.to_bytes();
         let (initiator, message) = Initiator::start(&self.identity, id, &payload, &mut self.rng);
-        let attempt = Attempt { initiator, message, cookie, epoch, locator, via, sent: 0, next_at: now };
+        let sent_to = SentTo::default();
+        let attempt =
+            Attempt { initiator, message, cookie, epoch, locator, via, sent: 0, sent_to, next_at: now };
         if let Some(node) = self.nodes.get_mut(&prefix) {
             node.attempt = Some(attempt);
         }
@@ -373,7 +378,7 @@ impl Sessions {
     pub(crate) fn prove(&mut self, from: NodePrefix, token: u64) -> bool {
         let is_proof = self.nodes.get_mut(&from).is_some_and(|node| node.location.prove(token));
         if is_proof {
-            self.outputs.push(Output::Changed(from));
+            self.outputs.extend([Output::Changed(from), Output::Proven(from)]);
         }
         is_proof
     }

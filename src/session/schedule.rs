@@ -80,6 +80,7 @@ impl Sessions {
         let doubled = RETRY_INTERVAL * (1 << attempt.sent.saturating_sub(1));
         attempt.next_at = now + doubled.min(RETRY_INTERVAL_MAX);
         attempt.sent += 1;
+        attempt.sent_to.add(&route);
         let inner = Initiation { cookie: attempt.cookie, message: &attempt.message }.to_bytes();
         self.outputs.push(Output::Send { route, kind: TYPE_INITIATION, inner });
     }

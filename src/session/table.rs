@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 
 use crate::node::{NodeId, NodePrefix};
 use crate::session::Route;
-use crate::session::location::Location;
+use crate::session::location::{Location, SentTo};
 use crate::session::noise::Initiator;
 use crate::session::seal::{OpenKey, SealKey};
 use crate::time::Time;
@@ -81,6 +81,8 @@ pub(super) struct Pending {
     pub(super) locator: SocketAddr,
     /// The way back.
     pub(super) route: Route,
+    /// By which ways the response was sent.
+    pub(super) sent_to: SentTo,
     /// Noise message 1, by which a repetition is known.
     pub(super) message: Vec<u8>,
     /// What was answered, and is answered to a repetition.
@@ -105,6 +107,8 @@ pub(super) struct Attempt {
     pub(super) locator: SocketAddr,
     pub(super) via: Option<NodePrefix>,
     pub(super) sent: u8,
+    /// By which ways.
+    pub(super) sent_to: SentTo,
     pub(super) next_at: Time,
 }
 

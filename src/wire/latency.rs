@@ -16,6 +16,9 @@ pub(crate) const OFFSET_MODULUS: u32 = 1 << 24;
 /// Instead of load and delay: the node carries no transit.
 const NO_TRANSIT: (u8, u16) = (u8::MAX, u16::MAX);
 
+/// Instead of the version from which a row is asked for: its changes are to be told no more.
+pub(crate) const ROW_UNWANTED: u64 = u64::MAX;
+
 /// Instead of how long a probe was held: none has arrived yet.
 const NO_ECHO: u32 = u32::MAX;
 
