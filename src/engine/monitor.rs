@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use crate::engine::control::{Connection, Control};
+use crate::engine::control::Control;
 use crate::engine::dispatch::Source;
 use crate::monitor::{OfWays, Output, Way};
 use crate::node::NodePrefix;
@@ -123,30 +123,26 @@ impl Control {
 
     /// Compares the relayed paths in use with the direct ones, and has the links in use probed often.
     pub(super) fn look_at_traffic(&mut self, now: Time) {
-        for link in self.used_links(now) {
+        let own = self.membership.own().id.prefix();
+        let (mut used, mut guarded) = (BTreeSet::new(), Vec::new());
+        for (to, connection) in self.connections.iter() {
+            let activity = &connection.activity;
+            if activity.is_relaying(USED, now) {
+                used.insert(*to);
+            }
+            if activity.is_sending(USED, now) {
+                let path = self.router.path(*to);
+                used.insert(first_hop(&path));
+                used.extend(self.router.bulk_path(*to).map(first_hop));
+                if !path.is_direct() && self.latency.link(own, *to).is_some() {
+                    guarded.push(*to);
+                }
+            }
+        }
+        for link in used {
             self.latency.mark_used(link, now);
         }
-        let own = self.membership.own().id.prefix();
-        let is_guarded = |to: NodePrefix, connection: &Connection| {
-            connection.activity.is_sending(USED, now)
-                && !self.router.path(to).is_direct()
-                && self.latency.link(own, to).is_some()
-        };
-        let guarded = self.connections.iter().filter(|(to, connection)| is_guarded(**to, connection));
-        let guarded: Vec<NodePrefix> = guarded.map(|(to, _)| *to).collect();
         self.monitor.compare(&guarded);
-    }
-
-    /// The members to which frames have lately taken the direct link, as the first of their paths or relayed.
-    fn used_links(&self, now: Time) -> BTreeSet<NodePrefix> {
-        let members = || self.connections.iter();
-        let sent = members().filter(|(_, connection)| connection.activity.is_sending(USED, now));
-        let first = sent.flat_map(|(to, _)| {
-            let bulk = self.router.bulk_path(*to).map(first_hop);
-            core::iter::once(first_hop(&self.router.path(*to))).chain(bulk)
-        });
-        let relayed = members().filter(|(_, connection)| connection.activity.is_relaying(USED, now));
-        first.chain(relayed.map(|(to, _)| *to)).collect()
     }
 
     /// Answers a member's probe through the relays that it came through.

@@ -229,7 +229,7 @@ pub unsafe extern "C" fn leon_engine_set_seeds(
     look_at_engine(engine.addr(), |core| {
         // SAFETY: the caller's word.
         let seeds = unsafe { memory::array(seeds, count)? };
-        let _memory = core.claim(seeds.len() * config::OF_SEED)?;
+        let _memory = core.claim(seeds.len().saturating_mul(config::OF_SEED))?;
         let seeds = seeds.iter().map(|seed| seed.to_rust()).collect::<Result<Vec<_>, _>>()?;
         let now = core.now(now)?;
         let mut result = Ok(());
@@ -262,7 +262,7 @@ pub unsafe extern "C" fn leon_engine_set_allowed(
     look_at_engine(engine.addr(), |core| {
         // SAFETY: the caller's word.
         let list = unsafe { memory::array(allowed, count)? };
-        let _memory = core.claim(list.len() * config::OF_ALLOWED)?;
+        let _memory = core.claim(list.len().saturating_mul(config::OF_ALLOWED))?;
         let list = (!allowed.is_null()).then(|| list.iter().map(|id| id.to_rust()).collect());
         let now = core.now(now)?;
         core.with_sink(|engine, sink| engine.set_allowed(list, now, sink));

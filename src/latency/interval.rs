@@ -25,7 +25,7 @@ const FINE: Duration = Duration::from_secs(60);
 const UP: Duration = Duration::from_millis(200);
 /// With more members than this, after longer in proportion, but not after more than so long.
 const UP_FEW: u32 = 16;
-const UP_LONGEST: Duration = Duration::from_secs(5);
+const UP_LONGEST: Duration = Duration::from_secs(15);
 
 /// The intervals of a node with so many members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,6 +45,9 @@ const ROW_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 const FOLLOWER_FOR: Duration = Duration::from_secs(600);
 /// Who wants to go on being told asks again after this.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(240);
+/// It is decided anew whose rows are kept when so many of those that were allowed before are too many, as more have joined:
+/// each costs a message whenever anything of it is told.
+const ROWS_EXCESS: (usize, usize) = (4, 5);
 /// A link counts as used for so long after frames have taken it.
 const USED_FOR: Duration = Duration::from_secs(10);
 /// When a member says that its link to a node is down, others probe theirs within this, and not all at a time.
@@ -84,6 +87,8 @@ pub(crate) struct Latency {
     peers: NodeMap<Box<Peer>>,
     /// Of peers.
     deadlines: Deadlines,
+    /// As many rows might be kept when it was decided last whose.
+    rows_allowed: usize,
     own_row: OwnRow,
     /// Version of the own row that all have been told.
     told_version: u64,
@@ -119,6 +124,7 @@ impl Latency {
             capacity: 2 * max_members,
             peers: NodeMap::new(),
             deadlines: Deadlines::default(),
+            rows_allowed: usize::MAX,
             own_row: OwnRow::default(),
             told_version: 0,
             tell_at: Time::NEVER,
@@ -149,8 +155,9 @@ impl Latency {
     pub(crate) fn add(&mut self, peer: NodePrefix, incarnation: u64, now: Time) {
         self.peers.insert(peer, Box::new(Peer::new(life(incarnation), self.own < peer, now)));
         self.intervals = Intervals::new(self.interval, self.peers.len());
-        if self.has_all_rows() {
-            self.keep_all_rows();
+        let allowed = rows_kept(self.peers.len());
+        if self.has_all_rows() || self.rows_allowed / ROWS_EXCESS.1 * ROWS_EXCESS.0 > allowed {
+            self.choose_rows(now);
         }
         self.reschedule(peer);
     }
@@ -394,6 +401,7 @@ impl Latency {
 
     /// Decides anew whose rows are kept.
     fn choose_rows(&mut self, now: Time) {
+        self.rows_allowed = rows_kept(self.peers.len());
         if self.has_all_rows() {
             self.keep_all_rows();
             return;

@@ -51,8 +51,11 @@ fn frames_that_were_forgotten_are_counted_anew() -> Outcome {
     Ok(())
 }
 
-/// What becomes of a world in which links fail, sites crash and hosts talk.
-fn history(is_parallel: bool) -> Result<(u64, Vec<Vec<usize>>), Violation> {
+/// The digest of a world, and the paths of its first site.
+type History = (u64, Vec<Vec<usize>>);
+
+/// What becomes of a world in which links fail, sites crash and hosts talk, and in how many turns.
+fn history(is_parallel: bool) -> Result<(History, u64), Violation> {
     let links = Matrix::internet_like(16, seed()).links();
     let jittery = |(from, to, link)| (from, to, Link { jitter_ns: 3_000_000, loss: 0.02, ..link });
     let links: Vec<_> = links.into_iter().map(jittery).collect();
@@ -75,12 +78,13 @@ fn history(is_parallel: bool) -> Result<(u64, Vec<Vec<usize>>), Violation> {
         world.start(round);
     }
     let paths = (0..16).map(|to| world.path(0, to).to_vec()).collect();
-    Ok((world.digest(), paths))
+    Ok(((world.digest(), paths), world.turns()))
 }
 
 #[test]
 fn on_all_processors_the_same_happens_as_on_one() -> Outcome {
-    let (serial, parallel) = (history(false)?, history(true)?);
+    let ((serial, serial_turns), (parallel, parallel_turns)) = (history(false)?, history(true)?);
     assert_eq!(serial, parallel, "seed {}", seed());
+    assert!(parallel_turns < serial_turns, "{parallel_turns} turns are not fewer than {serial_turns}");
     Ok(())
 }

@@ -15,9 +15,9 @@ use crate::sim::world::World;
 
 /// How often [`World::run_until`] looks at its condition.
 const GLANCE: Duration = Duration::from_millis(10);
-/// After so many events for each site the status of the engine at hand is checked: asking for it takes time
+/// After so many turns of each site the status of the engine at hand is checked: asking for it takes time
 /// that grows with the number of sites squared.
-const STATUS_CHECK_EVENTS: u64 = 128;
+const STATUS_CHECK_TURNS: u64 = 128;
 
 /// How a world uses the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +122,8 @@ impl World {
         }
         for site in sites {
             self.set_alarm(site);
-            self.events += 1;
-            if self.events.is_multiple_of(STATUS_CHECK_EVENTS * self.sites.len() as u64) {
+            self.turns += 1;
+            if self.turns.is_multiple_of(STATUS_CHECK_TURNS * self.sites.len() as u64) {
                 self.check_status(site);
             }
         }

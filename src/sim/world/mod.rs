@@ -34,8 +34,8 @@ pub struct World {
     seed: u64,
     now: Time,
     agenda: Agenda,
-    /// How many have happened.
-    events: u64,
+    /// How often a site has gone on.
+    turns: u64,
     pace: Pace,
     sites: Vec<Site>,
     chosen: Chosen,
@@ -73,7 +73,7 @@ impl World {
             seed,
             now: Time::ZERO,
             agenda: Agenda::default(),
-            events: 0,
+            turns: 0,
             pace: Pace::Serial,
             sites: Vec::new(),
             chosen: Chosen::default(),

@@ -81,6 +81,11 @@ impl World {
         self.sites[from].group == self.sites[to].group && self.link(from, to).is_some_and(|link| link.up)
     }
 
+    /// How often it was a site's turn to go on. On all processors, where sites go on for longer at a time, that is less often.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
     /// What the site's engine said happened, over all its lives, oldest first.
     pub fn events(&self, site: usize) -> &[(Time, Event)] {
         &self.sites[site].events

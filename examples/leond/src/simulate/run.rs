@@ -14,8 +14,10 @@ use super::truth::{Reachability, Truth};
 use super::underlay::{Delays, Underlay};
 use crate::cli::FaultKind;
 
-/// The sites start so long after each other.
+/// The sites start so long after each other, and where there are more than so many, longer in proportion: each that starts
+/// exchanges messages with all that run.
 const START_INTERVAL: Duration = Duration::from_millis(100);
+const AT_ONCE: u32 = 200;
 /// Between convergence and measurement, where delays do not change: what the first, rough measurements led to is put
 /// right meanwhile.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -138,6 +140,7 @@ impl Run {
         if sites > MANY {
             world.use_all_processors();
         }
+        let start_interval = START_INTERVAL * u32::try_from(sites).unwrap_or(u32::MAX).max(AT_ONCE) / AT_ONCE;
         for (site, seed) in seeds(&underlay.frames[0]).into_iter().enumerate() {
             let address = world.address(seed);
             let config = world.config_mut(site);
@@ -146,7 +149,7 @@ impl Run {
             config.security = Security::None { id: config.id() };
             config.max_members = config.max_members.max(sites);
             world.start(site);
-            world.run_for(START_INTERVAL)?;
+            world.run_for(start_interval)?;
         }
         let truth = Truth::of(&world, settings.jitter_ns);
         let mut reachability = Reachability::default();
