@@ -26,9 +26,6 @@ const CONVERGENCE_LIMIT: Duration = Duration::from_secs(60);
 /// How often it is looked whether the sites have converged; less often where there are many, as all pairs are looked at.
 const GLANCE: Duration = Duration::from_millis(10);
 const GLANCE_AT_MANY: Duration = Duration::from_secs(1);
-/// How often paths are sampled, and where there are many sites.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
-const SAMPLE_INTERVAL_OF_MANY: Duration = Duration::from_secs(1);
 /// More sites than this are many.
 const MANY: usize = 100;
 /// Who could reach each other for less than this need not know yet.
@@ -202,8 +199,7 @@ impl Run {
         let until = begun + settings.measured;
         let traffic = settings.traffic.then(|| Traffic::new(&mut self.world));
         let mut faults = settings.fault.map(|kind| Faults::new(kind, traffic, seed, begun));
-        let sample_interval =
-            if self.world.sites() > MANY { SAMPLE_INTERVAL_OF_MANY } else { SAMPLE_INTERVAL };
+        let sample_interval = sample_interval(self.world.sites());
         let mut delays = &underlay.frames[0];
         let mut frames = underlay.frames.iter().skip(1);
         let mut frame_at = if frames.len() > 0 { begun + settings.frame } else { Time::NEVER };
@@ -275,6 +271,17 @@ impl Run {
             events.filter(|(at, event)| is_wrong(site, *at, event)).count()
         };
         (0..self.world.sites()).map(wrong).sum()
+    }
+}
+
+/// How often paths are sampled: the more seldom the more pairs there are, all of which a sample looks at.
+fn sample_interval(sites: usize) -> Duration {
+    if sites <= MANY {
+        Duration::from_millis(100)
+    } else if sites <= 5 * MANY {
+        Duration::from_secs(1)
+    } else {
+        Duration::from_secs(5)
     }
 }
 
