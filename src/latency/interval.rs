@@ -76,6 +76,12 @@ mod tests {
     }
 
     #[test]
+    fn that_a_link_is_up_is_told_later_with_many_members_but_not_for_ever() {
+        let up = |members| Intervals::new(Duration::from_secs(2), members).up.as_millis();
+        assert_eq!([1, 16, 160, 1000, 4096].map(up), [200, 200, 2_000, 12_500, 15_000]);
+    }
+
+    #[test]
     fn used_links_are_probed_alike_at_any_number_of_members() {
         for members in [1, 12, 100, 4096] {
             assert_eq!(Intervals::new(Duration::from_secs(2), members).used, Duration::from_secs(2));

@@ -90,6 +90,13 @@ fn who_is_told_a_row_that_it_does_not_keep_says_so_and_is_told_no_more() {
 }
 
 #[test]
+fn rows_give_way_as_members_come_without_waiting_for_a_round() {
+    let kept = |members| node(members).peers.values().filter(|peer| peer.row.is_some()).count();
+    assert_eq!(kept(256), 256);
+    assert!(kept(400) <= rows_kept(400), "{} are kept", kept(400));
+}
+
+#[test]
 fn a_node_with_many_members_asks_for_the_rows_that_it_keeps_and_for_no_others() {
     let mut node = node(MANY);
     let near: Vec<_> = (0..MANY).map(NodePrefix).collect();

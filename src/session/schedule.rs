@@ -170,6 +170,43 @@ mod tests {
     }
 
     #[test]
+    fn a_handshake_that_went_straight_proves_where_both_nodes_are() {
+        let (mut nodes, now) = ([node(0), node(1)], Time::from_nanos(1));
+        let id = nodes[1].own;
+        nodes[0].contact(id, address(1), None, now);
+        exchange(&mut nodes, now);
+        let proven = [0, 1].map(|one| nodes[one].proven_address(nodes[1 - one].own.prefix()));
+        assert_eq!(proven, [Some(address(1)), Some(address(0))]);
+    }
+
+    #[test]
+    fn a_node_whose_initiation_seemed_to_come_from_two_addresses_has_proven_neither() {
+        let ([mut initiator, mut responder], now) = ([node(0), node(1)], Time::from_nanos(1));
+        let (id, source) = (responder.own, initiator.own.prefix());
+        initiator.contact(id, address(1), None, now);
+        let outputs = initiator.take_outputs();
+        let [Output::Send { kind, inner, .. }] = &outputs[..] else { panic!("{outputs:?}") };
+        // Somebody on the way was faster, and made an address up.
+        for from in [address(7), address(0)] {
+            responder.handle(&Arrival { kind: *kind, source, from, relays: &[], inner }, now).unwrap();
+        }
+        let outputs = responder.take_outputs();
+        let response = outputs.iter().find_map(|output| match output {
+            Output::Send { kind, inner, .. } => Some((*kind, inner)),
+            _ => None,
+        });
+        let (kind, inner) = response.unwrap();
+        let arrival = Arrival { kind, source: id.prefix(), from: address(1), relays: &[], inner };
+        initiator.handle(&arrival, now).unwrap();
+        let epoch = initiator.keys(id.prefix()).unwrap().epoch_out;
+        responder.heard(source, epoch, Some(address(0)), now);
+        assert!(responder.keys(source).is_some(), "the initiator has used the keys");
+        assert_eq!(responder.proven_address(source), None);
+        let is_challenge = |output: &Output| matches!(output, Output::Challenge { to, address: at, .. } if *to == source && *at == address(0));
+        assert!(responder.take_outputs().iter().any(is_challenge), "so it is asked");
+    }
+
+    #[test]
     fn the_data_plane_is_told_when_a_node_is_forgotten_of_which_there_were_former_keys() {
         let (mut nodes, now) = ([node(0), node(1)], Time::from_nanos(1));
         let (id, prefix) = (nodes[1].own, nodes[1].own.prefix());
