@@ -33,7 +33,7 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 const TIMEOUT_MAX: Duration = Duration::from_secs(3);
 /// How long the answer of a link that was never measured may take.
 const TIMEOUT_UNMEASURED: Duration = Duration::from_millis(500);
-/// A new link is probed this often until it is measured, then an eighth as often with each answer until that is as seldom as
+/// A new link is probed this often until it is measured, then a quarter as often with each answer until that is as seldom as
 /// any: what gets lost while a node joins is soon noticed. Where links are probed seldom, as they are many, the first
 /// interval is a part of that.
 const FIRST_INTERVAL: Duration = Duration::from_millis(40);
@@ -313,7 +313,7 @@ impl Link {
         let steps = self.estimator.samples().saturating_sub(SAMPLES_TO_ADVERTISE).min(8);
         let first = FIRST_INTERVAL.max(pace.interval / FIRST_PART);
         let under_way = self.estimator.fast().min(pace.interval / 2);
-        (first / 2 * 8_u32.pow(steps)).min((pace.interval - under_way) / 2)
+        (first / 2 * 4_u32.pow(steps)).min((pace.interval - under_way) / 2)
     }
 
     /// What others may be told of the link: `None` while it is new, `Some(None)` when it is down.
