@@ -163,6 +163,7 @@ impl Control {
             self.read_at = now + READ_INTERVAL;
             let transit = self.reading.as_mut().map(|reading| reading.next(&self.meter, now));
             self.latency.set_transit(transit);
+            self.latency.expect(self.membership.awaited(now), now);
             self.look_at_traffic(now);
         }
         self.sessions.timer(now);
@@ -384,6 +385,7 @@ impl Control {
         let connection = Connection { slot, incarnation, activity, path, bulk_path };
         self.connections.insert(prefix, Box::new(connection));
         self.sessions.set_member(prefix, true);
+        self.latency.expect(self.membership.awaited(now), now);
         self.latency.add(prefix, incarnation, now);
         if self.sessions.proven_address(prefix).is_some() {
             self.latency.prove(prefix);

@@ -18,8 +18,10 @@ const SELECT_DELAY: Duration = Duration::from_millis(200);
 /// With more members than this, after longer in proportion, as there are more changes and a choice takes longer; but not
 /// where a link has failed: what has none left is to be known.
 const FEW: u32 = 14;
-/// With more than this in proportion again: rows are told once a minute then, and what any of them tells is less.
-const MANY: u32 = 512;
+/// With more than this in proportion again, but not after more than so long: rows are told more and more seldom, too, and what
+/// any of them tells is less.
+const MANY: u32 = 200;
+const SELECT_DELAY_MAX: Duration = Duration::from_secs(30);
 
 impl Database for Latency {
     fn link(&self, from: NodePrefix, to: NodePrefix) -> Option<LinkLatency> {
@@ -94,7 +96,7 @@ impl Control {
     fn select_delay(&self) -> Duration {
         let members = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         let delay = SELECT_DELAY.saturating_mul(members.max(FEW)) / FEW;
-        delay.saturating_mul(members.max(MANY)) / MANY
+        (delay.saturating_mul(members.max(MANY)) / MANY).min(SELECT_DELAY_MAX)
     }
 
     /// The own link to a member is down: what is sent over it takes the backup from now on. Where there is none, nothing

@@ -231,7 +231,8 @@ impl Network {
                     len += inner.len();
                     self.send(party, &route, Content::Handshake(kind, inner));
                 }
-                Output::Confirm(to) => {
+                // Whoever has met a node has something to say to it.
+                Output::Confirm(to) | Output::Met(to) => {
                     if let Some((datagram, route)) =
                         self.seal(party, to).zip(self.parties[party].sessions.route(to))
                     {
@@ -241,7 +242,7 @@ impl Network {
                 // Who has no session is no member any more.
                 Output::Closed(node) => self.parties[party].sessions.set_member(node, false),
                 Output::Proven(node) => self.check_place(party, node),
-                Output::Challenge { .. } | Output::Met(_) | Output::Refused(..) | Output::Changed(_) => {}
+                Output::Challenge { .. } | Output::Refused(..) | Output::Changed(_) => {}
             }
         }
         len

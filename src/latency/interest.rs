@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::latency::{Latency, LinkState, Output};
 use crate::node::NodePrefix;
+use crate::time::{Time, nanos};
 
 /// So many entries of other nodes' rows are kept at most: all of them with up to 256 members, 65 rows of a thousand.
 const ENTRIES: usize = 1 << 16;
@@ -18,9 +20,79 @@ pub(super) fn rows_kept(members: usize) -> usize {
     ENTRIES / members.max(1)
 }
 
+/// It is decided anew whose rows are kept when there are a quarter more members than when that was decided last: each costs
+/// a message whenever anything of it is told. Not while there are to be many more soon, as each that is kept anew is
+/// asked for as a whole.
+const MEMBERS_MORE: (usize, usize) = (5, 4);
+/// So many rows are kept meanwhile, of those that are met first: what has no link is reached through one of them.
+pub(super) const FIRST_ROWS: usize = 16;
 /// So many of the rows that are kept are of the nearest members: most of what relays save is saved by those that are near one
 /// of the ends. The others are for who has nobody near that helps.
 const NEAR: (usize, usize) = (3, 4);
+
+impl Latency {
+    /// So many members are listed and not met yet: the choice of rows to keep allows for them.
+    pub(crate) fn expect(&mut self, awaited: usize, now: Time) {
+        if self.awaited != awaited {
+            self.awaited = awaited;
+            self.choose_rows_of_more(now);
+        }
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.peers.len() + self.awaited
+    }
+
+    /// True if the members are so few that all keep the rows of all.
+    pub(super) fn has_all_rows(&self) -> bool {
+        self.members() <= rows_kept(self.members())
+    }
+
+    fn keep_all_rows(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.keep_row(Time::NEVER);
+        }
+    }
+
+    pub(super) fn choose_rows_of_more(&mut self, now: Time) {
+        if is_more(self.peers.len(), self.chosen_of) {
+            self.choose_rows(now);
+        }
+    }
+
+    /// Decides anew whose rows are kept, unless there are to be many more members soon.
+    pub(super) fn choose_rows(&mut self, now: Time) {
+        if self.has_all_rows() {
+            self.keep_all_rows();
+            return;
+        }
+        if is_more(self.members(), self.peers.len()) {
+            return;
+        }
+        self.chosen_of = self.peers.len();
+        let kept = self.peers.iter().filter(|(_, peer)| peer.row.is_some()).map(|(prefix, _)| *prefix);
+        let kept = kept.collect();
+        let up = self.peers.iter().filter(|(_, peer)| peer.link.state() == LinkState::Up);
+        let links = up.map(|(prefix, peer)| (*prefix, nanos(peer.link.estimator().slow())));
+        let chosen = choose(self.own, &kept, links, rows_kept(self.members()));
+        if chosen == kept {
+            return;
+        }
+        self.outputs.push(Output::Changed);
+        for (prefix, peer) in self.peers.iter_mut() {
+            if !chosen.contains(prefix) {
+                peer.drop_row();
+            } else if peer.follow_at == Time::NEVER {
+                peer.keep_row(now);
+            }
+            self.deadlines.set(*prefix, peer.deadline());
+        }
+    }
+}
+
+fn is_more(members: usize, than: usize) -> bool {
+    members > than * MEMBERS_MORE.0 / MEMBERS_MORE.1
+}
 
 /// The members whose rows are kept, so many of those that links are up to: [`NEAR`] of them are the nearest by round-trip
 /// time, in any unit, the others are anywhere.

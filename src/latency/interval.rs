@@ -25,7 +25,9 @@ const FINE: Duration = Duration::from_secs(60);
 const UP: Duration = Duration::from_millis(200);
 /// With more members than this, after longer in proportion, but not after more than so long.
 const UP_FEW: u32 = 16;
-const UP_LONGEST: Duration = Duration::from_secs(15);
+/// With more than this in proportion again.
+const UP_MANY: u32 = 200;
+const UP_LONGEST: Duration = Duration::from_secs(30);
 
 /// The intervals of a node with so many members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +56,14 @@ impl Intervals {
         let squared = u64::from(members) * u64::from(members);
         let fine = FINE.as_secs().saturating_mul(squared) / u64::from(FEW * FEW);
         let idle = idle.min(LONGEST).max(interval);
+        let up = UP.saturating_mul(members.max(UP_FEW)) / UP_FEW;
+        let up = up.saturating_mul(members.max(UP_MANY)) / UP_MANY;
         Intervals {
             used: interval,
             idle,
             offsets: idle * OFFSETS * members / FEW,
             round: interval.saturating_mul(members.min(FEW * ROUND_MAX)) / FEW,
-            up: (UP.saturating_mul(members.max(UP_FEW)) / UP_FEW).min(UP_LONGEST),
+            up: up.min(UP_LONGEST),
             fine: Duration::from_secs(fine),
         }
     }
@@ -78,7 +82,7 @@ mod tests {
     #[test]
     fn that_a_link_is_up_is_told_later_with_many_members_but_not_for_ever() {
         let up = |members| Intervals::new(Duration::from_secs(2), members).up.as_millis();
-        assert_eq!([1, 16, 160, 1000, 4096].map(up), [200, 200, 2_000, 12_500, 15_000]);
+        assert_eq!([1, 16, 200, 400, 1000, 4096].map(up), [200, 200, 2_500, 10_000, 30_000, 30_000]);
     }
 
     #[test]

@@ -23,10 +23,10 @@ use crate::deadlines::Deadlines;
 use crate::node::NodePrefix;
 use crate::node_map::NodeMap;
 use crate::rng::Rng;
-use crate::time::{Time, nanos};
+use crate::time::Time;
 use crate::wire::latency::{LinkLatency, ROW_UNWANTED, Row, RowEntry, Stamps, Transit};
 use database::{OwnRow, Precision};
-use interest::rows_kept;
+use interest::FIRST_ROWS;
 use interval::Intervals;
 use link::Step;
 use other_row::Applied;
@@ -45,9 +45,6 @@ const ROW_ANSWER_INTERVAL: Duration = Duration::from_millis(100);
 const FOLLOWER_FOR: Duration = Duration::from_secs(600);
 /// Who wants to go on being told asks again after this.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(240);
-/// It is decided anew whose rows are kept when so many of those that were allowed before are too many, as more have joined:
-/// each costs a message whenever anything of it is told.
-const ROWS_EXCESS: (usize, usize) = (4, 5);
 /// A link counts as used for so long after frames have taken it.
 const USED_FOR: Duration = Duration::from_secs(10);
 /// When a member says that its link to a node is down, others probe theirs within this, and not all at a time.
@@ -87,8 +84,10 @@ pub(crate) struct Latency {
     peers: NodeMap<Box<Peer>>,
     /// Of peers.
     deadlines: Deadlines,
-    /// As many rows might be kept when it was decided last whose.
-    rows_allowed: usize,
+    /// Members that are listed and not met yet, as when this node joins.
+    awaited: usize,
+    /// There were so many members when it was decided last whose rows are kept.
+    chosen_of: usize,
     own_row: OwnRow,
     /// Version of the own row that all have been told.
     told_version: u64,
@@ -124,7 +123,8 @@ impl Latency {
             capacity: 2 * max_members,
             peers: NodeMap::new(),
             deadlines: Deadlines::default(),
-            rows_allowed: usize::MAX,
+            awaited: 0,
+            chosen_of: 0,
             own_row: OwnRow::default(),
             told_version: 0,
             tell_at: Time::NEVER,
@@ -152,14 +152,16 @@ impl Latency {
     }
 
     /// Starts to probe the link to a member in the life that began with `incarnation`.
-    pub(crate) fn add(&mut self, peer: NodePrefix, incarnation: u64, now: Time) {
-        self.peers.insert(peer, Box::new(Peer::new(life(incarnation), self.own < peer, now)));
+    pub(crate) fn add(&mut self, prefix: NodePrefix, incarnation: u64, now: Time) {
+        self.peers.insert(prefix, Box::new(Peer::new(life(incarnation), self.own < prefix, now)));
         self.intervals = Intervals::new(self.interval, self.peers.len());
-        let allowed = rows_kept(self.peers.len());
-        if self.has_all_rows() || self.rows_allowed / ROWS_EXCESS.1 * ROWS_EXCESS.0 > allowed {
-            self.choose_rows(now);
+        let keep_from = if self.has_all_rows() { Time::NEVER } else { now };
+        if self.has_all_rows() || self.peers.len() <= FIRST_ROWS {
+            self.peers.get_mut(&prefix).into_iter().for_each(|peer| peer.keep_row(keep_from));
+        } else {
+            self.choose_rows_of_more(now);
         }
-        self.reschedule(peer);
+        self.reschedule(prefix);
     }
 
     /// Stops probing the link to a member and drops its latencies. What others measured to it no longer counts either.
@@ -385,43 +387,6 @@ impl Latency {
         } else {
             let followers = self.peers.iter().filter(|(_, peer)| now < peer.follower_until);
             self.outputs.extend(followers.map(|(prefix, _)| Output::Row(*prefix, row.clone())));
-        }
-    }
-
-    /// True if the members are so few that all keep the rows of all.
-    fn has_all_rows(&self) -> bool {
-        self.peers.len() <= rows_kept(self.peers.len())
-    }
-
-    fn keep_all_rows(&mut self) {
-        for peer in self.peers.values_mut() {
-            peer.keep_row(Time::NEVER);
-        }
-    }
-
-    /// Decides anew whose rows are kept.
-    fn choose_rows(&mut self, now: Time) {
-        self.rows_allowed = rows_kept(self.peers.len());
-        if self.has_all_rows() {
-            self.keep_all_rows();
-            return;
-        }
-        let kept = self.peers.iter().filter(|(_, peer)| peer.row.is_some()).map(|(prefix, _)| *prefix);
-        let kept = kept.collect();
-        let up = self.peers.iter().filter(|(_, peer)| peer.link.state() == LinkState::Up);
-        let links = up.map(|(prefix, peer)| (*prefix, nanos(peer.link.estimator().slow())));
-        let chosen = interest::choose(self.own, &kept, links, rows_kept(self.peers.len()));
-        if chosen == kept {
-            return;
-        }
-        self.outputs.push(Output::Changed);
-        for (prefix, peer) in self.peers.iter_mut() {
-            if !chosen.contains(prefix) {
-                peer.drop_row();
-            } else if peer.follow_at == Time::NEVER {
-                peer.keep_row(now);
-            }
-            self.deadlines.set(*prefix, peer.deadline());
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a node with few and with many members tells of its links, and whom.
 
+use super::interest::rows_kept;
 use super::*;
 use crate::wire::latency::Echo;
 
@@ -39,6 +40,10 @@ fn rows(node: &mut Latency, answering: &[NodePrefix], end: Time) -> Vec<(Option<
 
 fn at(secs: u64) -> Time {
     Time::ZERO + Duration::from_secs(secs)
+}
+
+fn kept(node: &Latency) -> usize {
+    node.peers.values().filter(|peer| peer.row.is_some()).count()
 }
 
 fn is_told(rows: &[(Option<NodePrefix>, Row)], to: Option<NodePrefix>, target: NodePrefix) -> bool {
@@ -91,9 +96,9 @@ fn who_is_told_a_row_that_it_does_not_keep_says_so_and_is_told_no_more() {
 
 #[test]
 fn rows_give_way_as_members_come_without_waiting_for_a_round() {
-    let kept = |members| node(members).peers.values().filter(|peer| peer.row.is_some()).count();
-    assert_eq!(kept(256), 256);
-    assert!(kept(400) <= rows_kept(400), "{} are kept", kept(400));
+    assert_eq!(kept(&node(256)), 256);
+    let kept = kept(&node(400));
+    assert!(kept <= rows_kept(400), "{kept} are kept");
 }
 
 #[test]
@@ -118,4 +123,31 @@ fn a_node_with_many_members_asks_for_the_rows_that_it_keeps_and_for_no_others() 
     }
     assert!(near.len() > rows_kept(near.len()));
     assert_eq!(asked.len(), rows_kept(near.len()));
+}
+
+#[test]
+fn a_joiner_of_many_chooses_whose_rows_to_keep_when_it_has_met_most_of_them() {
+    let mut node = node(0);
+    for met in 1..=MANY {
+        node.expect((MANY - met) as usize, at(0));
+        node.add(NodePrefix(met), 1, at(0));
+        node.prove(NodePrefix(met));
+        if met == MANY / 2 {
+            let begun = at(1);
+            let members: Vec<_> = (1..=met).map(NodePrefix).collect();
+            rows(&mut node, &members, begun);
+            assert_eq!(kept(&node), FIRST_ROWS, "more than a fifth has yet to be met");
+        }
+    }
+    assert!((FIRST_ROWS + 1..=rows_kept(MANY as usize)).contains(&kept(&node)), "{} are kept", kept(&node));
+}
+
+#[test]
+fn a_joiner_of_few_keeps_the_row_of_each_that_it_meets() {
+    let mut node = node(0);
+    for met in 1..=100 {
+        node.expect(100 - met, at(0));
+        node.add(NodePrefix(met as u64), 1, at(0));
+        assert_eq!(kept(&node), met);
+    }
 }

@@ -63,6 +63,11 @@ impl Introductions {
         self.nodes.remove(&node);
     }
 
+    /// How many nodes have yet to be met.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(super) fn clear(&mut self) {
         self.nodes.clear();
     }

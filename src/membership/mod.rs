@@ -128,9 +128,12 @@ pub(crate) struct Membership {
     answered: BTreeMap<NodePrefix, Time>,
     /// What the digests of members led to.
     syncs: NodeMap<Sync>,
-    /// The digests of those members whose lists are worth asking for.
+    /// The digests of those members whose lists are worth asking for, as shown since the own list changed.
     differing: NodeMap<u32>,
-    /// When a list may next be asked for because of a digest.
+    /// The own digest when one was last compared with it, and since when it has been that.
+    compared: u32,
+    changed_at: Time,
+    /// Before then no list is asked for because of a digest.
     sync_at: Time,
     /// When those are next forgotten that have not been members for long.
     forget_at: Time,
@@ -166,6 +169,8 @@ impl Membership {
             answered: BTreeMap::new(),
             syncs: NodeMap::new(),
             differing: NodeMap::new(),
+            compared: 0,
+            changed_at: Time::ZERO,
             sync_at: Time::ZERO,
             forget_at: Time::ZERO,
             wake_at: Time::NEVER,
@@ -322,10 +327,15 @@ impl Membership {
             return;
         }
         let own = self.short_digest();
+        if own != self.compared {
+            // What others showed before says nothing of the list as it is now.
+            self.differing.clear();
+            (self.compared, self.changed_at) = (own, now);
+        }
         let is_old_news = self.syncs.get(&from).is_some_and(|sync| {
             sync.digests == [own, digest] && now.since(sync.asked_at) < schedule::SYNC_AGAIN
         });
-        if digest == own || is_old_news {
+        if digest == own || is_old_news || self.is_in_flux(now) {
             self.differing.remove(&from);
         } else {
             self.differing.insert(from, digest);
@@ -351,6 +361,12 @@ impl Membership {
 
     fn wake_by(&mut self, at: Time) {
         self.wake_at = self.wake_at.min(at);
+    }
+
+    /// Members that are listed and not met yet, where there may be many, as this node joins. Later they are few, or a
+    /// member makes them up.
+    pub(crate) fn awaited(&self, now: Time) -> usize {
+        if now.since(self.joined_at) < schedule::JOINING { self.introductions.len() } else { 0 }
     }
 
     /// Live members by prefix, the own node not among them.

@@ -19,10 +19,9 @@ impl Membership {
             return;
         }
         self.revive(from, now);
-        if known == self.own.version {
-            self.unacknowledged.remove(&from);
-        }
-        if self.list.alive(from).is_some() {
+        self.acknowledged(from, known, now);
+        // Where the own record is about to be sent, that says that the other has come.
+        if self.list.alive(from).is_some() && !self.is_about_to_announce(from) {
             let ack = Message::JoinAck { known: version, record: self.own.clone() };
             self.outputs.push(Output::Send(from, ack));
         }
@@ -31,18 +30,29 @@ impl Membership {
     /// A member acknowledges the own record, and sends its own.
     pub(crate) fn handle_join_ack(&mut self, known: RecordVersion, record: Record, now: Time) {
         let from = record.id.prefix();
-        if known == self.own.version {
-            self.unacknowledged.remove(&from);
-            if self.phase != Phase::Joined {
-                (self.phase, self.joined_at) = (Phase::Joined, now);
-                self.withdraw_at = Time::NEVER;
-                self.outputs.push(Output::Joined(from));
-            }
-        }
+        self.acknowledged(from, known, now);
         match self.merge(record, now) {
             Merged::Refused(reason) => self.outputs.push(Output::Refused(reason)),
             Merged::Unchanged | Merged::Alive => self.revive(from, now),
         }
+    }
+
+    /// A node knows this version of the own record, which may be an earlier one.
+    fn acknowledged(&mut self, by: NodePrefix, known: RecordVersion, now: Time) {
+        if known != self.own.version {
+            return;
+        }
+        self.unacknowledged.remove(&by);
+        if self.phase != Phase::Joined {
+            (self.phase, self.joined_at) = (Phase::Joined, now);
+            self.withdraw_at = Time::NEVER;
+            self.outputs.push(Output::Joined(by));
+        }
+    }
+
+    /// True if the own record goes to a node as soon as all that has come is dealt with.
+    fn is_about_to_announce(&self, to: NodePrefix) -> bool {
+        self.unacknowledged.get(&to).is_some_and(|announcement| announcement.sent == 0)
     }
 
     /// A member refuses the own record.
@@ -213,13 +223,20 @@ mod tests {
     use crate::rng::Rng;
     use core::net::SocketAddr;
 
-    fn config(id: u8, name: &str) -> Config {
-        let locator = SocketAddr::from(([192, 0, 2, id], 4789));
-        Config::new(name, locator, Security::None { id: NodeId([id; 32]) }, [id; 32])
+    fn id(number: u16) -> NodeId {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        NodeId(id)
     }
 
-    fn record(id: u8, name: &str, incarnation: u64) -> Record {
-        let mut record = Membership::new(&config(id, name), Rng::new([id; 32])).own().clone();
+    fn config(number: u16, name: &str) -> Config {
+        let locator = SocketAddr::from(([192, 0, 2, 1], number));
+        let config = Config::new(name, locator, Security::None { id: id(number) }, [1; 32]);
+        Config { max_members: 1000, ..config }
+    }
+
+    fn record(number: u16, name: &str, incarnation: u64) -> Record {
+        let mut record = Membership::new(&config(number, name), Rng::new([1; 32])).own().clone();
         record.version.incarnation = incarnation;
         record
     }
@@ -235,8 +252,86 @@ mod tests {
             membership.handle_join(joining, unknown, now);
         }
         membership.timer(now);
-        assert!(membership.list().alive(NodeId([3; 32]).prefix()).is_some(), "the first life stays");
-        assert!(membership.list().alive(NodeId([2; 32]).prefix()).is_none());
+        assert!(membership.list().alive(id(3).prefix()).is_some(), "the first life stays");
+        assert!(membership.list().alive(id(2).prefix()).is_none());
         assert!(membership.deadline() > now);
+    }
+
+    /// A member of a mesh with so many others.
+    fn member(others: u16) -> Membership {
+        let mut membership = Membership::new(&config(1, "fujisawa"), Rng::new([1; 32]));
+        membership.join(Time::ZERO);
+        for number in 2..2 + others {
+            let other = record(number, &format!("site{number}"), 2);
+            membership.handle_join(other, membership.own.version, Time::ZERO);
+        }
+        membership.timer(Time::ZERO);
+        membership.take_outputs();
+        membership
+    }
+
+    fn sent(membership: &mut Membership) -> Vec<Message> {
+        let messages = membership.take_outputs().into_iter().filter_map(|output| match output {
+            Output::Send(_, message) => Some(message),
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    #[test]
+    fn a_member_answers_a_stranger_with_its_own_join_and_who_knows_it_with_an_ack() {
+        let mut membership = member(1);
+        let (version, now) = (membership.own.version, Time::from_nanos(1));
+        for known in [RecordVersion::default(), version] {
+            let stranger = record(3 + known.incarnation.min(1) as u16, &format!("{known:?}"), 7);
+            membership.handle_join(stranger.clone(), known, now);
+            membership.timer(now);
+            let sent = sent(&mut membership);
+            match &sent[..] {
+                [Message::Join { known: theirs, .. }] if known != version => {
+                    assert_eq!(*theirs, stranger.version)
+                }
+                [Message::JoinAck { known: theirs, .. }] => {
+                    assert_eq!((known, *theirs), (version, stranger.version))
+                }
+                others => panic!("{others:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_join_that_shows_the_own_record_makes_a_joiner_a_member() {
+        let mut membership = Membership::new(&config(1, "fujisawa"), Rng::new([1; 32]));
+        membership.set_seeds(&[SocketAddr::from(([192, 0, 2, 9], 4789))], Time::ZERO);
+        membership.join(Time::ZERO);
+        let version = membership.own.version;
+        membership.handle_join(record(2, "seoul", 2), version, Time::from_nanos(1));
+        let outputs = membership.take_outputs();
+        assert!(outputs.iter().any(|output| matches!(output, Output::Joined(_))), "{outputs:?}");
+    }
+
+    #[test]
+    fn many_members_compare_lists_only_now_and_then_while_more_come() {
+        for (others, most) in [(10, 60), (300, 5)] {
+            let mut membership = member(others);
+            let at = |secs| Time::ZERO + core::time::Duration::from_secs(secs);
+            let ask = |membership: &mut Membership, secs: u16| {
+                membership.compare_digest(id(2).prefix(), secs.into(), at(secs.into()));
+                membership.timer(at(secs.into()));
+                sent(membership).len()
+            };
+            ask(&mut membership, 100);
+            let mut asked = 0;
+            for secs in 101..=160 {
+                let (late, version) =
+                    (record(1000 + secs, &format!("late{secs}"), 9), membership.own.version);
+                membership.handle_join(late, version, at(secs.into()));
+                membership.timer(at(secs.into()));
+                membership.take_outputs();
+                asked += ask(&mut membership, secs);
+            }
+            assert!((most / 2..=most).contains(&asked), "{asked} times in a minute by one of {others}");
+            assert_eq!(ask(&mut membership, 171), 1, "all have come");
+        }
     }
 }

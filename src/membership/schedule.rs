@@ -18,6 +18,8 @@ const REJECTED_INTERVAL: Duration = Duration::from_secs(2);
 const JOINS_TO_STRANGER: u8 = 5;
 /// A joiner that was refused waits this long for a member that takes it: above most round-trip times.
 pub(super) const REFUSAL_PATIENCE: Duration = Duration::from_millis(500);
+/// Who has joined has met all members by then: 4096 of them, sixteen in each round trip between continents.
+pub(super) const JOINING: Duration = Duration::from_secs(60);
 /// The next seed is greeted after this while no list has come, and then after twice as long each time: four
 /// questions in the first two seconds, since all of a join waits for one of them.
 const FETCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -36,6 +38,10 @@ const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(30);
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 /// With more members than this, more seldom in proportion: a list is longer, and each newcomer makes all differ.
 const FEW: u32 = 64;
+/// With more than this nor so soon after a change of the own list, but then so many times as seldom: while so many join one
+/// after the other all digests differ, and a join that gets lost is repeated without this.
+const MANY: u32 = 256;
+const SYNC_SELDOM: u32 = 8;
 /// It is looked so often for those that have not been members for long.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// A member is not asked again within this as long as neither digest has changed: two nodes may differ for good
@@ -112,7 +118,7 @@ impl Backoff {
 pub(super) struct Announcement {
     pub(super) backoff: Backoff,
     /// How often it was sent.
-    sent: u8,
+    pub(super) sent: u8,
 }
 
 impl Announcement {
@@ -208,11 +214,22 @@ impl Membership {
         let (prefix, theirs, own) = (*prefix, *theirs, self.short_digest());
         self.differing.remove(&prefix);
         self.syncs.insert(prefix, Sync { asked_at: now, digests: [own, theirs] });
-        let members = u32::try_from(self.list.len()).unwrap_or(u32::MAX).max(FEW);
-        self.sync_at = now + self.rng.around(SYNC_INTERVAL.saturating_mul(members) / FEW);
+        self.sync_at = now + self.rng.around(self.sync_interval());
         if theirs != own {
             self.ask_for_list(prefix, now);
         }
+    }
+
+    fn sync_interval(&self) -> Duration {
+        let members = u32::try_from(self.list.len()).unwrap_or(u32::MAX).max(FEW);
+        SYNC_INTERVAL.saturating_mul(members) / FEW
+    }
+
+    /// True while digests that differ say little, as there are many members and some have just come or gone.
+    pub(super) fn is_in_flux(&self, now: Time) -> bool {
+        let interval = self.sync_interval();
+        let (quiet_at, latest) = (self.changed_at + interval, self.sync_at + interval * (SYNC_SELDOM - 1));
+        self.list.len() > MANY as usize && now < quiet_at.min(latest)
     }
 
     fn fail_unreachable(&mut self, now: Time) {

@@ -113,16 +113,16 @@ impl Sessions {
         if !self.is_allowed(&id) {
             return Err(Counter::NotAllowed);
         }
-        match self.nodes.get(&prefix).map(|node| &**node) {
+        match self.nodes.get_mut(&prefix).map(|node| &mut **node) {
             Some(node) if node.id != id => Err(Counter::MemberConflict),
             Some(node) if node.is_heard(FRESH, now) => {
                 self.outputs.push(Output::Met(prefix));
                 Ok(())
             }
+            Some(Node { attempt: Some(attempt), .. }) if attempt.locator == arrival.from => Ok(()),
             // One that does not answer elsewhere, where it used to be, is tried here.
-            Some(Node { attempt: Some(attempt), .. })
-                if attempt.locator == arrival.from || attempt.sent <= 1 =>
-            {
+            Some(Node { attempt: Some(attempt), .. }) if attempt.sent <= 1 => {
+                attempt.greeted_at = Some((arrival.from, cookie));
                 Ok(())
             }
             _ => {
@@ -301,11 +301,7 @@ impl Sessions {
         node.install(keys, introduction.incarnation, introduction.locator, now);
         node.newest = number(introduction);
         (node.is_used, node.rekey_at) = (false, now + UNUSED);
-        self.outputs.extend([Output::Changed(prefix), Output::Confirm(prefix)]);
-        if is_news {
-            self.outputs.push(Output::Met(prefix));
-        }
-        self.reschedule(prefix);
+        self.use_keys(prefix, is_news);
     }
 
     /// Takes the keys of a node's handshake into use: it has used them.
@@ -320,9 +316,14 @@ impl Sessions {
         (node.is_used, node.rekey_at) = (true, rekey_at);
         // Who uses the keys has the response, and it went there alone.
         self.locate(prefix, pending.route, pending.sent_to.only());
-        self.outputs.push(Output::Changed(prefix));
-        // Either of the two tells the initiator that its keys are in use.
-        self.outputs.push(if is_news { Output::Met(prefix) } else { Output::Confirm(prefix) });
+        self.use_keys(prefix, is_news);
+    }
+
+    /// Has something sent under new keys, by which the other end learns that they are in use: whoever has met a node asks for
+    /// its list, or sends it the own record.
+    fn use_keys(&mut self, prefix: NodePrefix, is_news: bool) {
+        let first = if is_news { Output::Met(prefix) } else { Output::Confirm(prefix) };
+        self.outputs.extend([Output::Changed(prefix), first]);
         self.reschedule(prefix);
     }
 

@@ -336,9 +336,18 @@ impl Sessions {
         let (id, epoch) = (node.id, node.take_epoch(now));
         let payload = Introduction { epoch, ..introduction }.to_bytes();
         let (initiator, message) = Initiator::start(&self.identity, id, &payload, &mut self.rng);
-        let sent_to = SentTo::default();
-        let attempt =
-            Attempt { initiator, message, cookie, epoch, locator, via, sent: 0, sent_to, next_at: now };
+        let attempt = Attempt {
+            initiator,
+            message,
+            cookie,
+            epoch,
+            locator,
+            via,
+            sent: 0,
+            sent_to: SentTo::default(),
+            greeted_at: None,
+            next_at: now,
+        };
         if let Some(node) = self.nodes.get_mut(&prefix) {
             node.attempt = Some(attempt);
         }

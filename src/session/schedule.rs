@@ -58,6 +58,9 @@ impl Sessions {
         let Some(node) = self.nodes.get_mut(&prefix) else { return };
         let (address, is_member) = (node.address(), node.is_member);
         let Some(attempt) = node.attempt.as_mut().filter(|attempt| attempt.next_at <= now) else { return };
+        if let Some((address, cookie)) = attempt.greeted_at {
+            return self.begin(prefix, address, None, cookie, now);
+        }
         if attempt.sent == INITIATIONS {
             node.attempt = None;
             node.rekey_at = now + REKEY_RETRY;
@@ -132,7 +135,7 @@ mod tests {
                             Arrival { kind, source, from: address(from), relays: &[], inner: &inner };
                         other.handle(&arrival, now).unwrap();
                     }
-                    Output::Confirm(to) => {
+                    Output::Confirm(to) | Output::Met(to) => {
                         let epoch = nodes[from].keys(to).unwrap().epoch_out;
                         nodes[1 - from].heard(source, epoch, Some(address(from)), now);
                     }

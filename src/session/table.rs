@@ -109,6 +109,8 @@ pub(super) struct Attempt {
     pub(super) sent: u8,
     /// By which ways.
     pub(super) sent_to: SentTo,
+    /// Where it has answered a greeting meanwhile, with a cookie: that is where it is tried next.
+    pub(super) greeted_at: Option<(SocketAddr, [u8; COOKIE_LEN])>,
     pub(super) next_at: Time,
 }
 

@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use leon::Counter;
 use leon::sim::{Link, Matrix, Violation, World};
+use leon::{Counter, Security};
 
 use crate::support::{Outcome, count, lists, ms, secs, seed, seeds};
 
@@ -104,24 +104,27 @@ fn count_types(world: &mut World) -> Rc<RefCell<[u64; 16]>> {
 }
 
 #[test]
-fn two_hundred_nodes_form_a_mesh_without_a_stampede() -> Outcome {
+fn two_hundred_nodes_form_a_mesh_in_eight_seconds_without_a_stampede() -> Outcome {
     const SITES: u64 = 200;
     let mut world =
         World::with_links(seed(), SITES as usize, &Matrix::internet_like(SITES as usize, seed()).links());
     let counts = count_types(&mut world);
+    // The same messages, without what curves cost: half of the test.
+    for site in 0..world.sites() {
+        let config = world.config_mut(site);
+        config.security = Security::None { id: config.id() };
+    }
     start_within_a_second(&mut world)?;
-    let mut waited = Duration::ZERO;
     let mut sent = vec![0; SITES as usize];
     let mut most = 0;
-    while world.disagreement().or_else(|| world.bad_path()).is_some() && waited < secs(8) {
+    for _ in 0..16 {
         world.run_for(ms(500))?;
-        waited += ms(500);
         let now: Vec<u64> =
             (0..world.sites()).map(|site| count(&world, site, Counter::DatagramsOut)).collect();
         most = most.max(now.iter().zip(&sent).map(|(now, sent)| 2 * (now - sent)).max().unwrap_or(0));
         sent = now;
     }
-    println!("after {waited:?}, with at most {most} datagrams per second by one node");
+    println!("at most {most} datagrams per second by one node");
     assert_eq!(world.disagreement(), None);
     assert_eq!(world.bad_path(), None);
     let pairs = SITES * (SITES - 1) / 2;

@@ -80,7 +80,7 @@ fn parts_that_forgot_each_other_meet_again_through_new_seeds() -> Outcome {
 
 #[test]
 fn a_member_that_moved_is_met_at_once_where_its_name_leads_though_it_is_tried_elsewhere() -> Outcome {
-    for waited_ms in (4000..20_000).step_by(500) {
+    for waited_ms in (4000..20_000).step_by(100) {
         let mut world = formed(mesh(2, 20.0))?;
         world.crash(1);
         world.readdress(1, "10.9.0.1:4747".parse().expect("an address"));
