@@ -124,15 +124,18 @@ impl Control {
     }
 
     /// Sends to a node that there is a session with: to a member straight, if the link is up, as what no frame waits for is
-    /// not worth the work of relays, else on the path that frames take; to another by the way that its handshake came.
+    /// not worth the work of relays, else on the path that frames take; by the way that its handshake came to another, and to
+    /// a member of which the database shows no path, as when no row has come yet.
     pub(super) fn send_to(&mut self, to: NodePrefix, message: &Message, now: Time) {
         if self.latency.link_state(to) == Some(LinkState::Up) {
             return self.send_direct(to, message, now);
         }
-        let way = if self.connections.contains_key(&to) {
-            self.chosen_way(to)
-        } else {
-            self.sessions.route(to).and_then(|route| self.way(&route))
+        let way = match self.sessions.route(to) {
+            Some(route) if !self.connections.contains_key(&to) => self.way(&route),
+            Some(route @ Route::Relays(_)) if self.router.path(to).is_direct() => {
+                self.way(&route).or_else(|| self.chosen_way(to))
+            }
+            _ => self.chosen_way(to),
         };
         if let Some(way) = way {
             self.send(to, &way, message, now);

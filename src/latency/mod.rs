@@ -155,7 +155,8 @@ impl Latency {
     pub(crate) fn add(&mut self, prefix: NodePrefix, incarnation: u64, now: Time) {
         self.peers.insert(prefix, Box::new(Peer::new(life(incarnation), self.own < prefix, now)));
         self.intervals = Intervals::new(self.interval, self.peers.len());
-        let keep_from = if self.has_all_rows() { Time::NEVER } else { now };
+        // A probe tells of the row before that; but none comes of a member that only relays reach.
+        let keep_from = if self.has_all_rows() { now + ROW_REQUEST_INTERVAL } else { now };
         if self.has_all_rows() || self.peers.len() <= FIRST_ROWS {
             self.peers.get_mut(&prefix).into_iter().for_each(|peer| peer.keep_row(keep_from));
         } else {
@@ -361,7 +362,9 @@ impl Latency {
         if now >= peer.request_at()
             && let Some(row) = &peer.row
         {
-            (peer.next_request_at, peer.follow_at) = (now + ROW_REQUEST_INTERVAL, follow_at);
+            let again_at = now + ROW_REQUEST_INTERVAL;
+            let follow_at = if row.version() == 0 { again_at } else { follow_at };
+            (peer.next_request_at, peer.follow_at) = (again_at, follow_at);
             self.outputs.push(Output::RowRequest(prefix, row.version()));
         }
         if step == Step::WentDown {

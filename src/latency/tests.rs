@@ -151,3 +151,26 @@ fn a_joiner_of_few_keeps_the_row_of_each_that_it_meets() {
         assert_eq!(kept(&node), met);
     }
 }
+
+#[test]
+fn a_row_is_asked_for_until_it_comes_though_no_probe_tells_of_it() {
+    for members in [2, 200] {
+        let (mut node, behind_relays) = (node(members), NodePrefix(0));
+        let asks = |node: &mut Latency, until: Time| {
+            let mut asked = 0;
+            while node.deadline() < until {
+                let before = node.take_outputs();
+                node.timer(node.deadline());
+                let outputs = before.into_iter().chain(node.take_outputs());
+                let is_asked = |output: &Output| matches!(output, Output::RowRequest(to, _) if *to == behind_relays);
+                asked += outputs.filter(is_asked).count();
+            }
+            asked
+        };
+        let first = asks(&mut node, at(2));
+        assert!((4..=10).contains(&first), "{first} times of {members}");
+        node.handle_row(behind_relays, Row { from: 0, to: 1, transit: None, entries: Vec::new() }, at(2));
+        let last = asks(&mut node, at(3));
+        assert!(last <= 1 && asks(&mut node, at(60)) == 0, "{last} more of {members}");
+    }
+}

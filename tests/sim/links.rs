@@ -198,6 +198,28 @@ fn a_joiner_that_reaches_one_member_drops_nobody_before_it_has_the_rows_of_all()
 }
 
 #[test]
+fn a_joiner_behind_lossy_relays_soon_has_paths_to_all() -> Outcome {
+    let mut times = Vec::new();
+    for seed in seeds(60) {
+        let mut world = World::with_links(seed, 4, &Matrix::line(4, 60.0).links());
+        (0..4).for_each(|site| world.config_mut(site).seeds = vec![world.address(site.max(1) - 1)]);
+        (0..3).for_each(|site| world.start(site));
+        world.settle(secs(10))?;
+        world.run_for(secs(60))?;
+        for site in 1..3 {
+            change(&mut world, site - 1, site, |link| Link { loss: 0.1, ..link });
+        }
+        world.start(3);
+        let has_paths = |world: &World| world.path(3, 0) == [2, 1, 0] && world.path(0, 3) == [1, 2, 3];
+        times.push(world.run_until(secs(20), has_paths)?.unwrap_or(secs(20)));
+    }
+    times.sort_unstable();
+    // One that waits for the members behind relays to tell of their rows takes a second longer.
+    assert!(times[30] < ms(2_700), "{times:?}");
+    Ok(())
+}
+
+#[test]
 fn a_node_that_one_member_alone_hears_is_a_member_until_that_one_goes() -> Outcome {
     let mut world = formed(mesh(5, 20.0))?;
     for other in 1..4 {
