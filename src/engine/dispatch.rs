@@ -124,22 +124,32 @@ impl Control {
     }
 
     /// Sends to a node that there is a session with: to a member straight, if the link is up, as what no frame waits for is
-    /// not worth the work of relays, else on the path that frames take; by the way that its handshake came to another, and to
-    /// a member of which the database shows no path, as when no row has come yet.
+    /// not worth the work of relays, else on the path that frames take; to another by the way that its handshake came.
     pub(super) fn send_to(&mut self, to: NodePrefix, message: &Message, now: Time) {
-        if self.latency.link_state(to) == Some(LinkState::Up) {
+        let state = self.latency.link_state(to);
+        if state == Some(LinkState::Up) {
             return self.send_direct(to, message, now);
         }
         let way = match self.sessions.route(to) {
-            Some(route) if !self.connections.contains_key(&to) => self.way(&route),
-            Some(route @ Route::Relays(_)) if self.router.path(to).is_direct() => {
-                self.way(&route).or_else(|| self.chosen_way(to))
-            }
+            Some(route) if state.is_none() => self.way(&route),
+            _ if self.router.path(to).is_direct() => self.pathless_way(to).or_else(|| self.chosen_way(to)),
             _ => self.chosen_way(to),
         };
         if let Some(way) = way {
             self.send(to, &way, message, now);
         }
+    }
+
+    /// A way to a member to which neither a link nor a path is known to be up: through a member that says it has a link, as when
+    /// the row of the far end of that is not up to date here, or the way that its handshake came, as when no row is known yet.
+    fn pathless_way(&self, to: NodePrefix) -> Option<Way> {
+        let is_down = self.latency.link_state(to) == Some(LinkState::Down);
+        let locator = self.membership.list().alive(to)?.locator;
+        let through = if is_down { self.reaching(to) } else { None };
+        through.and_then(|member| self.way_through(member, locator)).or_else(|| {
+            let route = self.sessions.route(to).filter(|route| matches!(route, Route::Relays(_)));
+            self.way(&route?)
+        })
     }
 
     pub(super) fn send(&mut self, to: NodePrefix, way: &Way, message: &Message, now: Time) {
@@ -236,7 +246,7 @@ impl Control {
         if path.hops().len() == MAX_HOPS { None } else { self.relayed_way(path.hops(), to) }
     }
 
-    /// The member that a node which is none is reached through the soonest, as the database has it.
+    /// The member through which a node, which need not be one, is reached the soonest, as the rows of members have it.
     fn reaching(&self, node: NodePrefix) -> Option<NodePrefix> {
         let cost_of = |member: &NodePrefix| {
             let last = Cost::of_link(self.latency.link_to_stranger(*member, node)?);

@@ -65,14 +65,26 @@ impl Control {
         }
         for member in members {
             self.set_patience(member);
-            let is_unreachable = selection.unreachable.binary_search(&member).is_ok()
-                && self.latency.link_state(member) == Some(LinkState::Down);
-            self.membership.set_reachable(member, !is_unreachable, now);
+            let has_path = selection.unreachable.binary_search(&member).is_err()
+                || self.latency.link_state(member) != Some(LinkState::Down);
+            let is_linked = has_path || self.is_linked(member, &reached);
+            if is_linked && !has_path {
+                // Its row says otherwise, as far as it is known here.
+                self.latency.ask_for_row(member, now);
+            }
+            self.membership.set_reachable(member, is_linked, now);
         }
         if selection.has_other_bulk {
             self.note_bulk_changes();
         }
         self.tell_changes(selection.changes);
+    }
+
+    /// True if one of these says that it has a link to a member.
+    fn is_linked(&self, member: NodePrefix, reached: &[NodePrefix]) -> bool {
+        self.connections.get(&member).is_some_and(|connection| {
+            reached.iter().any(|other| self.latency.is_linked(*other, member, connection.incarnation))
+        })
     }
 
     /// Replaces what the operator wants of paths.

@@ -237,6 +237,16 @@ impl Latency {
         }
     }
 
+    /// There is doubt whether the row of a member is up to date: it is asked for what has changed.
+    pub(crate) fn ask_for_row(&mut self, prefix: NodePrefix, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&prefix)
+            && peer.row.is_some()
+        {
+            peer.follow_at = peer.follow_at.min(peer.next_request_at.max(now));
+            self.reschedule(prefix);
+        }
+    }
+
     /// A member says which version its row has. If that is newer than what is known here, the difference is
     /// asked for until it comes.
     pub(crate) fn hear_row_version(&mut self, from: NodePrefix, version: u64) {

@@ -162,7 +162,8 @@ fn a_row_is_asked_for_until_it_comes_though_no_probe_tells_of_it() {
                 let before = node.take_outputs();
                 node.timer(node.deadline());
                 let outputs = before.into_iter().chain(node.take_outputs());
-                let is_asked = |output: &Output| matches!(output, Output::RowRequest(to, _) if *to == behind_relays);
+                let is_asked =
+                    |output: &Output| matches!(output, Output::RowRequest(to, _) if *to == behind_relays);
                 asked += outputs.filter(is_asked).count();
             }
             asked
