@@ -47,6 +47,9 @@ const SAMPLES_SPREAD: u32 = 10;
 const REMEMBERED: usize = 8;
 /// So much longer than it was away a peer may have held a probe: its clock is faster. If it says more, that was set.
 const HELD_LONGER: Duration = Duration::from_millis(5);
+/// A node that does what is due so much later was asleep, or stood still: what was on its way meanwhile says nothing of the
+/// link. As long as an answer is waited for at first.
+const ASLEEP: Duration = TIMEOUT_UNMEASURED;
 /// A probe sent up to so long before one that has arrived has been overtaken; one from longer ago, by its stamp, is of a
 /// clock that was set back.
 const OVERTAKEN_US: u64 = 3_000_000;
@@ -114,6 +117,8 @@ pub(crate) struct Link {
     /// Quick probes sent in vain, while the link is in doubt.
     quick: Option<u8>,
     down_since: Time,
+    /// When this node was last found to have been asleep.
+    woke_at: Time,
     sent: ArrayVec<Sent, REMEMBERED>,
     heard: Option<Heard>,
     estimator: Estimator,
@@ -131,6 +136,7 @@ impl Link {
             silent_at: Time::NEVER,
             quick: None,
             down_since: Time::NEVER,
+            woke_at: Time::ZERO,
             sent: ArrayVec::new(),
             heard: None,
             estimator: Estimator::default(),
@@ -152,6 +158,7 @@ impl Link {
 
     /// Does what is due at `now`.
     pub(crate) fn step(&mut self, now: Time, pace: Pace, rng: &mut Rng) -> Step {
+        self.notice_sleep(now);
         if now >= self.silent_at {
             return self.miss(now, pace, rng);
         }
@@ -168,6 +175,13 @@ impl Link {
             return self.send(hold, now);
         }
         Step::Wait
+    }
+
+    fn notice_sleep(&mut self, now: Time) {
+        if now.since(self.deadline()) >= ASLEEP {
+            self.woke_at = now;
+            self.supersede(Duration::MAX, now);
+        }
     }
 
     /// Sends the probe now, to be answered at once, without doubt whether the link is up.
@@ -241,6 +255,7 @@ impl Link {
 
     /// The peer's probe arrived at `now`. True if it answers an own one: the link works in both directions.
     pub(crate) fn receive(&mut self, stamps: Stamps, now: Time, pace: Pace) -> bool {
+        self.notice_sleep(now);
         let latest = self.sent.last().copied();
         let echoed = stamps.echo.and_then(|echo| self.take_sample(echo, stamps.sent_us, now));
         let behind_us = |heard: Heard| heard.sent_us.wrapping_sub(stamps.sent_us) % Stamps::MODULUS;
@@ -274,7 +289,7 @@ impl Link {
         let (away, held) = (now.since(at), Duration::from_micros(echo.held_us.into()));
         let rtt = away.saturating_sub(held);
         // It was not on its way for so long: this node or the peer was asleep.
-        if rtt > TIMEOUT_MAX || held > away + HELD_LONGER {
+        if rtt > TIMEOUT_MAX || held > away + HELD_LONGER || at < self.woke_at {
             return None;
         }
         if self.state == LinkState::Down {

@@ -262,7 +262,7 @@ fn a_node_that_slept_is_a_member_again_within_a_probe_round() -> Outcome {
             assert!(rtt.is_none_or(|rtt| rtt <= secs(3)), "{rtt:?} from {at} to {of} after {seconds} s");
         }
         // What it took for round-trip times while it woke has to fade from the slow averages.
-        world.settle(secs(120))?;
+        world.settle(secs(45))?;
         world.check_at_rest()?;
     }
     Ok(())

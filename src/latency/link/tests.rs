@@ -18,6 +18,8 @@ struct Pair {
     sent: usize,
     has_doubted: [bool; 2],
     went_down: [Option<Time>; 2],
+    /// Until then an end does nothing, and what arrives waits.
+    asleep_until: [Time; 2],
 }
 
 impl Pair {
@@ -32,22 +34,26 @@ impl Pair {
             sent: 0,
             has_doubted: [false; 2],
             went_down: [None; 2],
+            asleep_until: [Time::ZERO; 2],
         }
     }
 
     /// Lets both ends go on until `end`; `carries(to, now)` says whether a probe sent then gets through.
     fn run(&mut self, end: Time, carries: impl Fn(usize, Time) -> bool) {
         loop {
-            let next = self.ways.iter().map(|(_, at, _)| *at).chain(self.ends.iter().map(Link::deadline));
-            let now = next.min().unwrap();
+            let arrivals = self.ways.iter().map(|(to, at, _)| (*at).max(self.asleep_until[*to]));
+            let deadlines =
+                [0, 1].into_iter().map(|end| self.ends[end].deadline().max(self.asleep_until[end]));
+            let now = arrivals.chain(deadlines).min().unwrap();
             if now >= end {
                 return;
             }
-            let arrived = self.ways.iter().position(|(_, at, _)| *at <= now);
+            let is_awake = |end: usize| self.asleep_until[end] <= now;
+            let arrived = self.ways.iter().position(|(to, at, _)| *at <= now && is_awake(*to));
             if let Some((to, _, stamps)) = arrived.map(|at| self.ways.remove(at)) {
                 self.ends[to].receive(stamps, now, self.pace);
             }
-            for end in 0..2 {
+            for end in (0..2).filter(|end| self.asleep_until[*end] <= now) {
                 match self.ends[end].step(now, self.pace, &mut self.rng) {
                     Step::Wait => {}
                     Step::Probe(stamps) => {
@@ -222,6 +228,21 @@ fn checks_and_probes_that_are_hurried_are_no_loss_whenever_they_come() {
         }
     }
     assert!(pair.ends.iter().all(|link| link.state() == LinkState::Up && link.estimator().loss() == 0.0));
+}
+
+#[test]
+fn what_was_on_its_way_while_a_node_was_asleep_is_neither_slow_nor_lost() {
+    for seed in 0..100 {
+        let mut pair = Pair::new(seed);
+        pair.run(at(10_000), |_, _| true);
+        pair.asleep_until[0] = at(12_200);
+        pair.run(at(20_000), |_, _| true);
+        let link = &pair.ends[0];
+        assert_eq!((link.state(), pair.went_down[0]), (LinkState::Up, None));
+        let (rtt, jitter) = (link.estimator().slow(), link.estimator().jitter());
+        assert!(rtt < Duration::from_millis(60) && jitter < Duration::from_millis(60), "{rtt:?}, {jitter:?}");
+        assert_eq!(link.estimator().loss(), 0.0);
+    }
 }
 
 #[test]
