@@ -38,6 +38,8 @@ const TIMEOUT_UNMEASURED: Duration = Duration::from_millis(500);
 /// interval is a part of that.
 const FIRST_INTERVAL: Duration = Duration::from_millis(40);
 const FIRST_PART: u32 = 64;
+/// Where links are probed more seldom than this an eighth as often with each answer: of so many links each one costs less.
+const PROBED_SELDOM: Duration = Duration::from_secs(30);
 /// A link carries transit, and is advertised, once it has so many answers: a new link starts pessimistic.
 const SAMPLES_TO_ADVERTISE: u32 = 3;
 /// Until it has so many, probes are spread by a half instead of a tenth of their interval: the links of nodes that start
@@ -328,7 +330,8 @@ impl Link {
         let steps = self.estimator.samples().saturating_sub(SAMPLES_TO_ADVERTISE).min(8);
         let first = FIRST_INTERVAL.max(pace.interval / FIRST_PART);
         let under_way = self.estimator.fast().min(pace.interval / 2);
-        (first / 2 * 4_u32.pow(steps)).min((pace.interval - under_way) / 2)
+        let growth = if pace.interval > PROBED_SELDOM { 8_u32 } else { 4 };
+        (first / 2 * growth.pow(steps)).min((pace.interval - under_way) / 2)
     }
 
     /// What others may be told of the link: `None` while it is new, `Some(None)` when it is down.

@@ -51,33 +51,36 @@ fn frames_that_were_forgotten_are_counted_anew() -> Outcome {
     Ok(())
 }
 
+/// More than those of which each is looked at.
+const SITES: usize = 24;
+
 /// The digest of a world, and the paths of its first site.
 type History = (u64, Vec<Vec<usize>>);
 
 /// What becomes of a world in which links fail, sites crash and hosts talk, and in how many turns.
 fn history(is_parallel: bool) -> Result<(History, u64), Violation> {
-    let links = Matrix::internet_like(16, seed()).links();
+    let links = Matrix::internet_like(SITES, seed()).links();
     let jittery = |(from, to, link)| (from, to, Link { jitter_ns: 3_000_000, loss: 0.02, ..link });
     let links: Vec<_> = links.into_iter().map(jittery).collect();
-    let mut world = World::with_links(seed(), 16, &links);
+    let mut world = World::with_links(seed(), SITES, &links);
     if is_parallel {
         world.use_all_processors();
     }
     world.start_all()?;
-    let hosts: Vec<usize> = (0..16).map(|site| world.add_host(site)).collect();
+    let hosts: Vec<usize> = (0..SITES).map(|site| world.add_host(site)).collect();
     for round in 0..12 {
         world.cut(round, round + 1);
         if round % 4 == 3 {
             world.crash(round);
         }
         for &host in &hosts {
-            world.send(host, To::Host(hosts[(host + round) % 16]), 100);
+            world.send(host, To::Host(hosts[(host + round) % SITES]), 100);
         }
         world.run_for(secs(2))?;
         world.mend(round, round + 1);
         world.start(round);
     }
-    let paths = (0..16).map(|to| world.path(0, to).to_vec()).collect();
+    let paths = (0..SITES).map(|to| world.path(0, to).to_vec()).collect();
     Ok(((world.digest(), paths), world.turns()))
 }
 

@@ -1,7 +1,8 @@
 //! How a world gets from moment to moment: one thing at a time, or all that may happen at once without being disturbed.
 //!
-//! Nothing arrives at a site sooner than over the shortest link to it. So each may go on for that long by itself, on a
-//! thread of its own; what it puts out is then taken in the order of time, whichever thread was first.
+//! Nothing arrives at a site sooner than over the shortest link to it, from a site that may do something by then. So each
+//! may go on for that long by itself, on a thread of its own; what it puts out is then taken in the order of time, whichever
+//! thread was first.
 
 use core::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::Time;
 use crate::sim::agenda::Incoming;
 use crate::sim::check::Violation;
 use crate::sim::site::{Site, Step};
+use crate::sim::underlay::Surroundings;
 use crate::sim::world::World;
 
 /// How often [`World::run_until`] looks at its condition.
@@ -46,25 +48,39 @@ impl World {
     ///
     /// The first rule that was broken, now or before.
     pub fn run_for(&mut self, duration: Duration) -> Result<(), Violation> {
-        let (begun, until) = (self.now, self.now + duration);
+        let until = self.now + duration;
         // Somebody in the middle may make a datagram arrive at once.
-        let is_parallel = self.pace == Pace::Parallel && self.middles.is_empty();
-        let sites = self.sites.len();
-        let undisturbed = if is_parallel { self.underlay.shortest_delays_to(sites) } else { Vec::new() };
-        while self.violation.is_none() {
-            let Some((at, site)) = self.agenda.next().filter(|(at, _)| *at <= until) else { break };
-            // A clock may have been set beyond a deadline.
-            let at = at.max(begun);
-            if is_parallel {
-                self.advance_all(at, until, &undisturbed);
-            } else {
-                let arrivals = self.agenda.take_next(site).into_iter().collect();
-                let steps = self.sites[site].live(arrivals, at, at);
-                self.take_all(vec![(site, steps)]);
-            }
+        if self.pace == Pace::Parallel && self.middles.is_empty() {
+            self.go_on_at_once(until);
+        } else {
+            self.go_on(until);
         }
         self.now = until;
         self.violation.clone().map_or(Ok(()), Err)
+    }
+
+    /// When something happens next until `until`, and at which site, unless a rule is broken. A clock may have been set beyond
+    /// a deadline: not before `begun`.
+    fn next(&self, begun: Time, until: Time) -> Option<(Time, usize)> {
+        let (at, site) = self.agenda.next().filter(|(at, _)| *at <= until && self.violation.is_none())?;
+        Some((at.max(begun), site))
+    }
+
+    fn go_on(&mut self, until: Time) {
+        let begun = self.now;
+        while let Some((at, site)) = self.next(begun, until) {
+            let arrivals = self.agenda.take_next(site).into_iter().collect();
+            let steps = self.sites[site].live(arrivals, at, at);
+            self.take_all(vec![(site, steps)]);
+        }
+    }
+
+    fn go_on_at_once(&mut self, until: Time) {
+        let begun = self.now;
+        let surroundings = self.underlay.surroundings(self.sites.len());
+        while let Some((at, _)) = self.next(begun, until) {
+            self.advance_all(at, until, &surroundings);
+        }
     }
 
     /// Lets the world go on until `condition` holds, for `limit` at most; says how long that took, to 10 ms,
@@ -92,10 +108,14 @@ impl World {
     }
 
     /// Lets each site go on from `at` for as long as it is undisturbed, but not beyond `until`.
-    fn advance_all(&mut self, at: Time, until: Time, undisturbed: &[Duration]) {
+    fn advance_all(&mut self, at: Time, until: Time, surroundings: &[Surroundings]) {
         let mut work: Vec<Work> = Vec::new();
-        for (site, undisturbed) in undisturbed.iter().enumerate() {
+        for (site, around) in surroundings.iter().enumerate() {
+            if self.agenda.next_at(site) > at + around.far {
+                continue;
+            }
             // That moment included; but what happens now happens in any case.
+            let undisturbed = self.undisturbed_until(site, at, surroundings).since(at);
             let end = (at + undisturbed.saturating_sub(Duration::from_nanos(1))).min(until);
             if self.agenda.next_at(site) <= end {
                 work.push((site, self.agenda.take(site, end), end));
@@ -106,6 +126,17 @@ impl World {
             .map(|(index, site, arrivals, end)| (index, site.live(arrivals, at, end)))
             .collect();
         self.take_all(steps);
+    }
+
+    /// Until when nothing arrives at a site beside what is on its way: a near one does something when it has something to do,
+    /// or when something that is sent from now on has arrived there, and what it sends then is on its way, too.
+    fn undisturbed_until(&self, site: usize, at: Time, surroundings: &[Surroundings]) -> Time {
+        let around = &surroundings[site];
+        let arrivals = around.near.iter().map(|(near, delay)| {
+            let acts_at = self.agenda.next_at(*near).clamp(at, at + surroundings[*near].shortest());
+            acts_at + *delay
+        });
+        arrivals.fold(at + around.far, Time::min)
     }
 
     /// Takes what sites have put out, in the order of time.
